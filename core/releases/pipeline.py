@@ -1,0 +1,242 @@
+"""A pipeline as it is defined: frozen values that a stage run can be pinned to.
+
+Made from a definition file by `core.releases.definition`; nothing here knows YAML. Rules in brackets are those of
+`docs/release-rules.md`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from functools import cached_property
+
+
+class Order(StrEnum):
+    """Who goes first when two releases wait at one entry [3]."""
+
+    NEWEST = "newest"
+    QUEUE = "queue"
+    MANUAL = "manual"
+
+
+class OnAlarm(StrEnum):
+    """What an alarm does to a stage that is deploying, baking or watched [8]."""
+
+    ROLLBACK = "rollback"
+    STOP = "stop"
+
+
+class Siblings(StrEnum):
+    """What the other targets of a stage do when one fails [12]."""
+
+    STAY = "stay"
+    FOLLOW = "follow"
+
+
+class ScopeKind(StrEnum):
+    """What an alarm, pause or approval speaks of."""
+
+    TARGET = "target"
+    STAGE = "stage"
+    GROUP = "group"
+    SERVICE = "service"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Scope:
+    """A named part of the pipeline; `name` is empty for the whole service."""
+
+    kind: ScopeKind
+    name: str = ""
+
+    def __str__(self) -> str:
+        return self.name or "the whole service"
+
+
+SERVICE = Scope(ScopeKind.SERVICE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A place that runs one version. `settings` is the deployer's `with:` for it, as canonical JSON."""
+
+    name: str
+    zone: str = ""
+    region: str = ""
+    settings: str = "{}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalRule:
+    """`count` of the people and groups named in `by` must approve [19]; a request lapses after `expires` [20]."""
+
+    count: int = 1
+    by: tuple[str, ...] = ()
+    expires: timedelta = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bake:
+    """Time and evidence [7]. `ceiling` counts from the start of the bake; after it people are asked."""
+
+    duration: timedelta = timedelta()
+    minimum_points: int = 0
+    ceiling: timedelta = timedelta()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageTest:
+    """A test that binds [11]. `uses` names the adapter, `settings` its `with:` as canonical JSON."""
+
+    name: str
+    uses: str
+    settings: str = "{}"
+    timeout: timedelta = timedelta(minutes=30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Percentages of the targets (or of a target's units) [5]."""
+
+    forward_percent: int = 33
+    back_percent: int = 33
+    healthy_percent: int = 66
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A set of targets deployed together, with its entry, tests, bake and watch."""
+
+    name: str
+    targets: tuple[Target, ...]
+    after: tuple[str, ...] = ()
+    """Names of the stages a release must have passed; empty for a first stage."""
+    group: str = ""
+    deployer: str = "processes"
+    deployer_settings: str = "{}"
+    approval: ApprovalRule | None = None
+    tests: tuple[StageTest, ...] = ()
+    bake: Bake = Bake()
+    watch: timedelta = timedelta(hours=1)
+    on_alarm: OnAlarm = OnAlarm.ROLLBACK
+    siblings: Siblings = Siblings.STAY
+    batch: Batch = Batch()
+    is_production: bool = False
+    is_one_box: bool = False
+    deployment_timeout: timedelta = timedelta(minutes=30)
+    windows: tuple[str, ...] = ()
+    """Names of calendars in the organisation file [22]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Stages that are spoken of together; its stages are called waves."""
+
+    name: str
+    approval: ApprovalRule | None = None
+    windows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """An alarm the pipeline watches [8, 9, 10].
+
+    `source` names who reports it (`alertmanager`, `webhook`, `canary`); `match` are labels a report must carry.
+    Unknown until heard of, except with `silence_is_ok`, or while a heartbeat of its source is younger than
+    `stale_after`. A reading older than `stale_after` is unknown as well (canaries report on and on).
+    """
+
+    name: str
+    source: str
+    scope: Scope = SERVICE
+    match: tuple[tuple[str, str], ...] = ()
+    silence_is_ok: bool = False
+    heartbeat: tuple[tuple[str, str], ...] = ()
+    """Labels of the watchdog alert that proves its source alive; empty if it has none."""
+    stale_after: timedelta | None = None
+    counts_as_evidence: bool = False
+    settings: str = "{}"
+    """A canary's `with:` as canonical JSON."""
+    runbook: str = ""
+    dashboard: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """One definition of one pipeline. `revision` is the digest of its content; `stages` stand in the order of the file."""
+
+    id: str
+    """`service` for its only pipeline, `service/name` for one of several."""
+    service: str
+    team: str
+    channel: str
+    revision: str
+    stages: tuple[Stage, ...]
+    groups: tuple[Group, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+    order: Order = Order.NEWEST
+    keep_good: int = 3
+    rollback_guard: timedelta = timedelta(hours=2)
+    override_expires: timedelta = timedelta(hours=24)
+    page_every: timedelta = timedelta(minutes=15)
+    page_times: int = 5
+    dashboard: str = ""
+    runbook: str = ""
+
+    @cached_property
+    def by_name(self) -> dict[str, Stage]:
+        """The stages by name."""
+        return {stage.name: stage for stage in self.stages}
+
+    @cached_property
+    def group_by_name(self) -> dict[str, Group]:
+        """The groups by name."""
+        return {group.name: group for group in self.groups}
+
+    @cached_property
+    def upstream(self) -> dict[str, frozenset[str]]:
+        """For each stage, all the stages before it."""
+        known: dict[str, frozenset[str]] = {}
+
+        def of(name: str) -> frozenset[str]:
+            if name not in known:
+                direct = self.by_name[name].after
+                known[name] = frozenset(direct).union(*(of(before) for before in direct))
+            return known[name]
+
+        for stage in self.stages:
+            of(stage.name)
+        return known
+
+    @cached_property
+    def last_stages(self) -> frozenset[str]:
+        """Stages that nothing follows; a release that passed them all is complete."""
+        followed = {name for stage in self.stages for name in stage.after}
+        return frozenset(self.by_name) - followed
+
+    def stages_in(self, scope: Scope) -> tuple[Stage, ...]:
+        """The stages a scope covers, in order; a target's scope covers its stage."""
+        match scope.kind:
+            case ScopeKind.SERVICE:
+                return self.stages
+            case ScopeKind.STAGE:
+                return tuple(s for s in self.stages if s.name == scope.name)
+            case ScopeKind.GROUP:
+                return tuple(s for s in self.stages if s.group == scope.name)
+            case ScopeKind.TARGET:
+                return tuple(s for s in self.stages if any(t.name == scope.name for t in s.targets))
+
+    def scope_named(self, name: str) -> Scope | None:
+        """The stage, group or target of this name; stages first."""
+        if name in self.by_name:
+            return Scope(ScopeKind.STAGE, name)
+        if any(stage.group == name for stage in self.stages):
+            return Scope(ScopeKind.GROUP, name)
+        if any(target.name == name for stage in self.stages for target in stage.targets):
+            return Scope(ScopeKind.TARGET, name)
+        return None
+
+    def follows(self, later: str, earlier: str) -> bool:
+        """Whether `later` comes somewhere after `earlier`."""
+        return later in self.upstream and earlier in self.upstream[later]

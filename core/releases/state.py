@@ -1,0 +1,422 @@
+"""What is alive in one pipeline: frozen, hashable, bounded. History is the event table.
+
+A field exists only where it means something: `Release.status` and `StageRun.phase` are unions of small values. Whether
+a release is blocked, or an alarm is unknown, is never stored: `blockers` and `alarms` compute it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from core.releases.pipeline import SERVICE, Pipeline, Scope
+from core.releases.world import Actor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One change a release carries. `authors` holds authors and co-authors, `merger` who merged it, as identities."""
+
+    id: str
+    title: str = ""
+    authors: tuple[str, ...] = ()
+    merger: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A version on (or for) a target, with all that is needed to put it back."""
+
+    release: str
+    version: str
+    digest: str
+    artifact: str
+    sequence: int
+
+
+# ---- releases -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """On its way, or waiting to be."""
+
+    kind: Literal["live"] = "live"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Superseded:
+    """A newer release took its place [3]."""
+
+    by: str
+    at: datetime
+    kind: Literal["superseded"] = "superseded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """Somebody who may approve said no."""
+
+    by: Actor
+    scope: str
+    reason: str
+    at: datetime
+    kind: Literal["rejected"] = "rejected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled:
+    """A person took it off the line."""
+
+    by: Actor
+    reason: str
+    at: datetime
+    kind: Literal["cancelled"] = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolledBack:
+    """It was rolled back in a stage and is bad from there on [15]."""
+
+    stage: str
+    reason: str
+    at: datetime
+    kind: Literal["rolled_back"] = "rolled_back"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """It passed every stage."""
+
+    at: datetime
+    kind: Literal["completed"] = "completed"
+
+
+ReleaseStatus = Live | Superseded | Rejected | Cancelled | RolledBack | Completed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """One version's journey.
+
+    `passed` names stages in the order they were passed. `contributors` are the identities of everyone behind its
+    changes; they stay when `changes` are dropped at the end of the journey, because later approvals need them [19].
+    `ancestors` are versions known to be contained in it, None where nothing is known [3, 15].
+    """
+
+    id: str
+    version: str
+    digest: str
+    artifact: str
+    sequence: int
+    announced_at: datetime
+    announced_by: Actor
+    commit: str = ""
+    url: str = ""
+    changes: tuple[Change, ...] = ()
+    contributors: tuple[str, ...] = ()
+    fixes: tuple[str, ...] = ()
+    ancestors: tuple[str, ...] | None = None
+    is_one_way: bool = False
+    passed: tuple[str, ...] = ()
+    goal: str = ""
+    """`promote … to STAGE`: goes on by itself up to there, then waits for a person."""
+    picked: tuple[str, ...] = ()
+    """Stages a person picked it for, where the order is manual."""
+    status: ReleaseStatus = Live()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is on its way or waiting to be."""
+        return isinstance(self.status, Live)
+
+    @property
+    def installed(self) -> Installed:
+        """This release as something to put on a target."""
+        return Installed(self.id, self.version, self.digest, self.artifact, self.sequence)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadMark:
+    """A version that automation never brings back, from `stage` on [15]."""
+
+    release: str
+    version: str
+    digest: str
+    sequence: int
+    stage: str
+    reason: str
+    at: datetime
+    lifted_for: tuple[str, ...] = ()
+    """Releases that a person let past this mark."""
+
+
+# ---- stages ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deploying:
+    """Targets are being given the version, in batches. `failed` are targets given up on [12]."""
+
+    since: datetime
+    failed: tuple[str, ...] = ()
+    kind: Literal["deploying"] = "deploying"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestRun:
+    """One test of a stage; `outcome` is empty while it runs, else passed, failed or errored [11]."""
+
+    __test__ = False
+
+    name: str
+    key: str
+    outcome: str = ""
+    detail: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Testing:
+    """The stage's tests run, all at once."""
+
+    since: datetime
+    tests: tuple[TestRun, ...]
+    kind: Literal["testing"] = "testing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baking:
+    """Time and evidence are gathered. `credited` is bake time proper: neither blind nor down [7]."""
+
+    since: datetime
+    credited_until: datetime
+    credited: timedelta = timedelta()
+    points: int = 0
+    asked: bool = False
+    """People were asked, because the ceiling was reached or a source fell silent."""
+    kind: Literal["baking"] = "baking"
+
+
+class StopCause:
+    """Why a stage stands still; a namespace of words, so that the stored value stays readable."""
+
+    ALARM = "alarm"
+    TARGET_FAILED = "target_failed"
+    TEST_FAILED = "test_failed"
+    TEST_ERRORED = "test_errored"
+    ROLLBACK_FAILED = "rollback_failed"
+    ONE_WAY = "one_way"
+    NO_KNOWN_GOOD = "no_known_good"
+    GUARD = "guard"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """Left as it is until a person, or a newer release, moves it on."""
+
+    since: datetime
+    cause: str
+    reason: str
+    alarm: str = ""
+    kind: Literal["stopped"] = "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollingBack:
+    """Targets in `plan` go back, each to its own version; it is over when all of them have."""
+
+    since: datetime
+    reason: str
+    by: Actor
+    is_automatic: bool
+    plan: tuple[tuple[str, Installed], ...]
+    ends_in_stop: bool = False
+    """A failed target goes back alone; the stage then stops, mixed [12]."""
+    kind: Literal["rolling_back"] = "rolling_back"
+
+
+StagePhase = Deploying | Testing | Baking | Stopped | RollingBack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageRun:
+    """One release in one stage, pinned to the definition it entered under [4]."""
+
+    release: str
+    revision: str
+    entered_at: datetime
+    phase: StagePhase
+    red_at_entry: tuple[str, ...] = ()
+    """Alarms that were red already; they count again once they have been ok [9]."""
+    override: str = ""
+    reached: tuple[str, ...] = ()
+    """Targets on which a deployment of this release was begun."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """A stage that was passed, but can still roll back [7]."""
+
+    release: str
+    until: datetime
+    red_at_entry: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """One attempt on one target. `phase` is requested, running, unknown or cancelling."""
+
+    key: str
+    what: Installed
+    is_rollback: bool
+    is_automatic: bool
+    requested_at: datetime
+    phase: Literal["requested", "running", "unknown", "cancelling"] = "requested"
+    ref: str = ""
+    url: str = ""
+    note: str = ""
+    done_units: int = 0
+    all_units: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetState:
+    """The facts of one target.
+
+    `current` is what was last deployed with success (None: nothing known), `good` the versions that finished their
+    bake here, newest first [13]. `is_mixed` after an attempt that ended neither here nor there. `drift` describes a
+    running version that is not the one recorded, until somebody reconciles [27].
+    """
+
+    name: str
+    stage: str
+    current: Installed | None = None
+    good: tuple[Installed, ...] = ()
+    deployment: Deployment | None = None
+    is_mixed: bool = False
+    drift: str = ""
+    drift_digest: str = ""
+    rolled_back_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageState:
+    """Who occupies a stage, and whether it is still watched."""
+
+    name: str
+    run: StageRun | None = None
+    watch: Watch | None = None
+
+
+# ---- people ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """An approval by one person."""
+
+    by: Actor
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalRequest:
+    """Asked once at the entry of a stage or group; bound to exactly what was asked [19, 20]."""
+
+    id: str
+    release: str
+    scope: Scope
+    digest: str
+    revision: str
+    replaces: tuple[str, ...]
+    """Digests that run where it would go, when it was asked."""
+    asked_at: datetime
+    expires_at: datetime
+    votes: tuple[Vote, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """The cord, pulled [21]."""
+
+    id: str
+    by: Actor
+    reason: str
+    at: datetime
+    scope: Scope = SERVICE
+    until: datetime | None = None
+    reminded_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """An exception for one release at one stage [23]; in production it needs `seconded_by`."""
+
+    id: str
+    release: str
+    stage: str
+    by: Actor
+    reason: str
+    at: datetime
+    expires_at: datetime
+    seconded_by: Actor | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmReading:
+    """What is known of an alarm. `firing` holds the source's keys of the alerts that fire, with their starts."""
+
+    name: str
+    scope: Scope
+    firing: tuple[tuple[str, datetime], ...] = ()
+    resolved: tuple[tuple[str, datetime], ...] = ()
+    """Episodes already over, as (key, start), newest last, a few: a late repeat is recognised by them."""
+    is_unknown: bool = False
+    since: datetime
+    observed_at: datetime
+    stale_after: timedelta | None = None
+    title: str = ""
+    url: str = ""
+    runbook: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenPage:
+    """Somebody is being called; repeated until acknowledged."""
+
+    id: str
+    stage: str
+    release: str
+    reason: str
+    first_at: datetime
+    next_at: datetime
+    sent: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineState:
+    """One aggregate: one row, one version number, one writer at a time."""
+
+    id: str
+    definition: Pipeline
+    pinned: tuple[Pipeline, ...] = ()
+    """Older definitions that a stage run is still pinned to [4]."""
+    releases: tuple[Release, ...] = ()
+    """Live ones, those that run or are kept somewhere, and those between, by sequence."""
+    stages: tuple[StageState, ...] = ()
+    targets: tuple[TargetState, ...] = ()
+    bad: tuple[BadMark, ...] = ()
+    missing_artifacts: tuple[str, ...] = ()
+    approvals: tuple[ApprovalRequest, ...] = ()
+    pauses: tuple[Pause, ...] = ()
+    overrides: tuple[Override, ...] = ()
+    alarms: tuple[AlarmReading, ...] = ()
+    heartbeats: tuple[tuple[str, datetime], ...] = ()
+    """When the watchdog of an alarm (by name) was last heard."""
+    pages: tuple[OpenPage, ...] = ()
+    counter: int = 0
+    """Numbers everything the core names: releases, deployments, requests."""
