@@ -1,0 +1,47 @@
+"""The log of one unit's place: bounded in size, with the last words kept at hand."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+class UnitLog:
+    """Appends to a file that is put aside as `.log.1` when it is full; the one before is forgotten."""
+
+    def __init__(self, path: Path, most_bytes: int = 1 << 20) -> None:
+        self._path = path
+        self._most = most_bytes
+        self._size = path.stat().st_size if path.exists() else 0
+
+    def write(self, piece: bytes) -> None:
+        """Append; a full disk loses lines of the log, never the unit."""
+        try:
+            if self._size and self._size + len(piece) > self._most:
+                self._path.replace(self._path.with_suffix(".log.1"))
+                self._size = 0
+            with self._path.open("ab") as file:
+                file.write(piece)
+        except OSError:
+            return
+        self._size += len(piece)
+
+
+class LastWords:
+    """The end of what a unit wrote to its error output."""
+
+    def __init__(self, most_bytes: int = 4096) -> None:
+        self._most = most_bytes
+        self._text = b""
+
+    def add(self, piece: bytes) -> None:
+        """Remember the end of it."""
+        self._text = (self._text + piece)[-self._most :]
+
+    def sentence(self, most_lines: int = 5, most_characters: int = 600) -> str:
+        """The last lines, in one line, without what would move a cursor or colour a screen."""
+        clean = _CONTROL.sub("", self._text.decode("utf-8", "replace").replace("\r\n", "\n"))
+        lines = [line.strip() for line in clean.split("\n") if line.strip()]
+        return " / ".join(lines[-most_lines:])[-most_characters:]
