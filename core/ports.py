@@ -80,7 +80,7 @@ class RunningVersion:
 
 
 class Deployer(Protocol):
-    """Puts versions on targets. Raises `TransientError` (unknown, ask again) or `PermanentError` (refused, nothing begun)."""
+    """Puts versions on targets. Raises `TransientError` (unknown) or `PermanentError` (refused, nothing begun)."""
 
     async def start(self, request: DeploymentRequest) -> DeploymentRef:
         """Begin, or return the deployment that already has this key."""

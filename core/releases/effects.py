@@ -31,7 +31,7 @@ class StartDeployment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FollowDeployment:
-    """Look how a deployment stands until it has ended; answered by …Progressed, …Succeeded, …Failed, …Cancelled, …Lost."""
+    """Look how a deployment stands until it has ended, and report what it comes to."""
 
     key: str
     deployment: str
@@ -95,8 +95,8 @@ class RefreshCard:
 class Tell:
     """A sentence in a release's thread (or, with no release, in the channel): a fact of that moment, never edited.
 
-    `topic` is the event's name in the history (`promoted`, `baking`, `rolled_back` …). `asks` names people and groups to
-    mention; `is_broadcast` shows it in the channel as well. `offers` names buttons: approve, reject, acknowledge,
+    `topic` is the event's name in the history (`promoted`, `baking`, `rolled_back` …). `asks` names people and
+    groups to mention; `is_broadcast` shows it in the channel as well. `offers` names buttons: approve, reject, acknowledge,
     pause, rollback, retry, lift, override.
     """
 
@@ -147,7 +147,7 @@ Effect = (
 
 
 def lane(pipeline: str, effect: Effect) -> str:
-    """The lane of an effect: one per target for deployments, one per card and thread, one per test, one for the pager."""
+    """The lane of an effect: one per target, per card with its thread, per test, per page."""
     match effect:
         case StartDeployment() | ObserveTarget():
             return f"deploy:{pipeline}:{effect.target}"

@@ -236,7 +236,7 @@ class LiftRequested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconcileRequested:
-    """`reconcile SERVICE keep|restore [TARGET]` [27]; `dead` declares a deployment dead that nobody can find [14, 26]."""
+    """`reconcile SERVICE keep|restore [TARGET]` [27]; `dead` declares a lost deployment dead [14, 26]."""
 
     by: Actor
     choice: str

@@ -164,7 +164,7 @@ class Alarm:
 
 @dataclass(frozen=True, kw_only=True)
 class Pipeline:
-    """One definition of one pipeline. `revision` is the digest of its content; `stages` stand in the order of the file."""
+    """One definition of one pipeline. `revision` is the digest of its content; `stages` stand as in the file."""
 
     id: str
     """`service` for its only pipeline, `service/name` for one of several."""

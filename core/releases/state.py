@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from core.releases.pipeline import SERVICE, Pipeline, Scope
+from core.releases.pipeline import SERVICE, Pipeline, Scope, Stage
 from core.releases.world import Actor
 
 
@@ -151,6 +151,8 @@ class BadMark:
     at: datetime
     lifted_for: tuple[str, ...] = ()
     """Releases that a person let past this mark."""
+    is_healed: bool = False
+    """A newer release passed the stage since: what contains this version is no longer suspect, the version itself is."""
 
 
 # ---- stages ---------------------------------------------------------------------------------------------------------
@@ -420,3 +422,42 @@ class PipelineState:
     pages: tuple[OpenPage, ...] = ()
     counter: int = 0
     """Numbers everything the core names: releases, deployments, requests."""
+
+    def release(self, release_id: str) -> Release | None:
+        """The release of this id, if it is still remembered."""
+        return next((r for r in self.releases if r.id == release_id), None)
+
+    def released(self, release_id: str) -> Release:
+        """The release of this id, which must be remembered: a run, a watch or a request names it."""
+        found = self.release(release_id)
+        assert found is not None, f"{self.id} has forgotten {release_id}"
+        return found
+
+    def stage(self, name: str) -> StageState:
+        """The state of a stage that exists."""
+        return next(s for s in self.stages if s.name == name)
+
+    def target(self, name: str) -> TargetState:
+        """The facts of a target that exists."""
+        return next(t for t in self.targets if t.name == name)
+
+    def targets_of(self, stage: str) -> tuple[TargetState, ...]:
+        """The targets of one stage, by name."""
+        return tuple(t for t in self.targets if t.stage == stage)
+
+    def reading(self, alarm: str) -> AlarmReading | None:
+        """What is known of an alarm."""
+        return next((r for r in self.alarms if r.name == alarm), None)
+
+    def definition_of(self, run: StageRun) -> Pipeline:
+        """The definition a run is pinned to [4]."""
+        if run.revision == self.definition.revision:
+            return self.definition
+        return next(p for p in self.pinned if p.revision == run.revision)
+
+    def stage_definition(self, name: str) -> Stage | None:
+        """How a stage is defined: as its run is pinned, else as it stands in the definition in force."""
+        occupied = next((s for s in self.stages if s.name == name), None)
+        if occupied is not None and occupied.run is not None:
+            return self.definition_of(occupied.run).by_name[name]
+        return self.definition.by_name.get(name)

@@ -23,7 +23,7 @@ class Via(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts: `id` is a person's key in the organisation file, `slack:U…` for one it does not know, or a machine's name."""
+    """Who acts: `id` is a key of the organisation file, `slack:U…` for a person it does not know, or a machine's name."""
 
     id: str
     name: str
@@ -50,7 +50,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeopleGroup:
-    """People under one name; `slack` is the id of the Slack user group to mention (and to read members from), if any."""
+    """People under one name; `slack` is the id of the Slack user group to mention and read members from, if any."""
 
     name: str
     members: frozenset[str] = frozenset()
