@@ -1,0 +1,1 @@
+"""A strict Slack workspace on localhost, for demos, scenario tests and pictures."""

@@ -96,8 +96,8 @@ class Tell:
     """A sentence in a release's thread (or, with no release, in the channel): a fact of that moment, never edited.
 
     `topic` is the event's name in the history (`promoted`, `baking`, `rolled_back` …). `asks` names people and
-    groups to mention; `is_broadcast` shows it in the channel as well. `offers` names buttons: approve, reject, acknowledge,
-    pause, rollback, retry, lift, override.
+    groups to mention; `is_broadcast` shows it in the channel as well. `offers` names buttons: approve, reject,
+    acknowledge, pause, rollback, retry, lift, override.
     """
 
     key: str

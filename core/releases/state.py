@@ -152,7 +152,7 @@ class BadMark:
     lifted_for: tuple[str, ...] = ()
     """Releases that a person let past this mark."""
     is_healed: bool = False
-    """A newer release passed the stage since: what contains this version is no longer suspect, the version itself is."""
+    """A newer release passed the stage since: what contains this version is not suspect any more, it itself is."""
 
 
 # ---- stages ---------------------------------------------------------------------------------------------------------

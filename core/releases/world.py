@@ -23,7 +23,7 @@ class Via(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts: `id` is a key of the organisation file, `slack:U…` for a person it does not know, or a machine's name."""
+    """Who acts: `id` is a key of the organisation file, `slack:U…` for a person not in it, or a machine's name."""
 
     id: str
     name: str
