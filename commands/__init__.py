@@ -1,0 +1,1 @@
+"""What people can ask: words to typed command to answer."""
