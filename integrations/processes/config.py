@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Self
@@ -10,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 Name = Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")]
 """A name that is also part of a file name."""
+
+SUPERVISOR_RUNS_ALREADY = 3
+"""Exit status of a second supervisor for one root and name."""
 
 
 class Timing(BaseModel):
@@ -81,6 +86,11 @@ class Layout(BaseModel):
     front: Front
     targets: Mapping[Name, ProcessesTarget]
     timing: Timing = Timing()
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells two layouts apart without showing what is in them."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
     @model_validator(mode="after")
     def _shares_are_whole(self) -> Self:
