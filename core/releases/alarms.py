@@ -70,7 +70,7 @@ def reading_state(reading: AlarmReading, now: datetime) -> AlarmState:
 
 
 def _known(state: PipelineState, alarm: Alarm, reading: AlarmReading | None) -> tuple[datetime | None, datetime | None]:
-    """Of an alarm that is not red: since when it is unknown whatever the time; else until when it is ok, if not for ever."""
+    """Of an alarm that is not red: since when it is unknown whatever the time; else until when it is ok."""
     if alarm.heartbeat:
         heard = next((at for name, at in state.heartbeats if name == alarm.name), None)
         if reading is not None and reading.is_unknown and (heard is None or heard <= reading.observed_at):
@@ -94,8 +94,8 @@ def _known(state: PipelineState, alarm: Alarm, reading: AlarmReading | None) -> 
 class Turned:
     """What a report turned. Both: it was ok and red again unseen, between two looks; act on `to_ok` first [9].
 
-    `to_alarm` may be true of an alarm that is ok again: the report is of an episode (begun at its `started_at`) of which
-    nothing was heard while it lasted.
+    `to_alarm` may be true of an alarm that is ok again: the report is of an episode (begun at its `started_at`) of
+    which nothing was heard while it lasted.
     """
 
     to_alarm: bool = False
