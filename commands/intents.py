@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_never
 
+from commands.words import KEYWORDS
 from core.releases.events import (
     AcknowledgeRequested,
     ApproveRequested,
@@ -122,7 +123,7 @@ def _join(*words: str) -> str:
 
 def _name(name: str) -> str:
     typed = " ".join(name.split())
-    plain = re.fullmatch(r"\w[\w.+-]*", typed) and typed not in ("in", "to", "for", "everywhere", "last")
+    plain = re.fullmatch(r"\w[\w.+-]*", typed) and typed not in KEYWORDS
     return typed if plain or not typed else f'"{typed}"'
 
 

@@ -8,6 +8,8 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 
+KEYWORDS = frozenset({"in", "to", "for", "everywhere", "last"})
+"""Words of the grammar; a name like one of them must stand in quotes."""
 QUOTES = "\"'“”„‟«»‘’‚`"
 _CLOSING = {"“": "”“", "„": "“”", "‟": "”", "«": "»", "»": "«", "‘": "’‘", "‚": "‘’"}
 _PUNCTUATION = ".,;:!?"
@@ -103,14 +105,16 @@ class Words:
         for name in names:
             by_typed.setdefault(" ".join(name.split()), name)
         for typed in sorted(filter(None, by_typed), key=len, reverse=True):
-            for form in (typed, f'"{typed}"'):
-                if self.rest == form or self.rest.startswith(form + " "):
+            for form in (f'"{typed}"', typed):
+                if form not in KEYWORDS and (self.rest == form or self.rest.startswith(form + " ")):
                     self.rest = self.rest[len(form) :].lstrip()
                     return by_typed[typed]
         return self._take_alike(by_typed)
 
     def _take_alike(self, by_typed: dict[str, str]) -> str:
         alike = self.quoted() or self.next
+        if self.next.casefold() in KEYWORDS:
+            return ""
         for form in (alike, alike.rstrip(_PUNCTUATION)):
             found = [name for typed, name in by_typed.items() if fold(typed) == fold(form)]
             if len(found) == 1 and fold(form):
