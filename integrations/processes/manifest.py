@@ -18,7 +18,7 @@ LARGEST = 64 * 1024
 _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "fish", "env"})
 _PLACE = re.compile(r"\{(port|target|version|digest)\}")
 
-Word = Annotated[str, StringConstraints(max_length=4096, pattern=r"\A[^\0]*\Z")]
+Word = Annotated[str, StringConstraints(max_length=4096, pattern=r"^[^\x00]*$")]
 
 
 class Manifest(BaseModel):
@@ -27,10 +27,10 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     command: tuple[Word, ...] = Field(min_length=1, max_length=256)
-    env: Mapping[Annotated[str, StringConstraints(pattern=r"\A[A-Za-z_][A-Za-z0-9_]*\Z")], Word] = Field(
+    env: Mapping[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], Word] = Field(
         default_factory=dict
     )
-    health: Annotated[str, StringConstraints(pattern=r"\A/[!-~]*\Z")] | None = "/healthz"
+    health: Annotated[str, StringConstraints(pattern=r"^/[!-~]*$")] | None = "/healthz"
     """Path that answers 2xx when the unit can serve; None: a connection is enough."""
 
     @field_validator("command")

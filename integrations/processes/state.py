@@ -24,8 +24,8 @@ class Version(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    digest: str = Field(pattern=r"\Asha256:[0-9a-f]{64}\Z")
-    version: str = Field(max_length=200, pattern=r"\A[^\x00-\x1f\x7f]*\Z")
+    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    version: str = Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
 
 
 class Order(BaseModel):

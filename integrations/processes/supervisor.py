@@ -94,10 +94,8 @@ def _supervise(root: Path, name: str, told: Callable[[int, str], None]) -> int:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            told(
-                SUPERVISOR_RUNS_ALREADY,
-                f"A supervisor for {name} in {root} runs already (process {lock.read().strip() or '?'}).",
-            )
+            process = lock.read().strip() or "?"
+            told(SUPERVISOR_RUNS_ALREADY, f"A supervisor for {name} in {root} runs already (process {process}).")
             return SUPERVISOR_RUNS_ALREADY
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
