@@ -1,0 +1,367 @@
+"""Why a release may not enter a stage now: computed, never stored [25].
+
+The same function opens the gate, in the transaction that would start the deployment, and answers `why`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from core.releases.approvals import eligible, is_granted, rule_of, scopes_of, valid_votes
+from core.releases.bake import covers, has_anything_running, health
+from core.releases.pipeline import Order, Pipeline, Scope, Stage
+from core.releases.state import (
+    BadMark,
+    Override,
+    Pause,
+    PipelineState,
+    Release,
+    StageRun,
+    StopCause,
+    Stopped,
+)
+from core.releases.words import duration, listed, place
+from core.releases.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """One reason: `sentence` says what, `who` can clear it (people's words), `clears_at` when it goes by itself."""
+
+    kind: str
+    sentence: str
+    who: str = ""
+    clears_at: datetime | None = None
+    subject: str = ""
+    """What it is about: an approval request, a pause, an alarm, a target."""
+
+
+STRUCTURAL = frozenset({"occupied", "upstream", "bad", "order", "pick", "goal", "busy"})
+"""While one of these stands nobody is asked to approve: the question could still change."""
+
+WAIVED_BY_OVERRIDE = frozenset(
+    {"paused", "stopped", "frozen", "window", "alarm", "unknown", "approval", "order", "goal"}
+)
+
+
+def blockers(state: PipelineState, release: Release, stage: Stage, world: World, now: datetime) -> tuple[Blocker, ...]:
+    """Every reason why `release` may not enter `stage`; empty means that it enters now."""
+    found = [
+        *_line(state, release, stage),
+        *_bad(state, release, stage),
+        *_targets(state, stage),
+        *_people(state, release, stage, world, now),
+        *_alarms(state, release, stage, now),
+        *_approvals(state, release, stage, world, now),
+    ]
+    if active_override(state, release, stage, now) is not None:
+        found = [b for b in found if b.kind not in WAIVED_BY_OVERRIDE]
+    return tuple(found)
+
+
+# ---- the line [1–3] -------------------------------------------------------------------------------------------------
+
+
+def waits_at(state: PipelineState, release: Release, stage: Stage) -> bool:
+    """Whether a release stands at the entry of a stage: live, all before passed, nothing after it passed."""
+    if not release.is_live or stage.name in release.passed:
+        return False
+    if any(s.run is not None and s.run.release == release.id and s.name == stage.name for s in state.stages):
+        return False
+    before = [name for name in stage.after if name in state.definition.by_name]
+    if not all(name in release.passed for name in before):
+        return False
+    return not any(state.definition.follows(name, stage.name) for name in release.passed)
+
+
+def is_newer(one: Release, other: Release) -> bool:
+    """Whether `one` is newer: by ancestry where it is known, else by arrival [3]."""
+    if one.ancestors is not None and other.version in one.ancestors:
+        return True
+    if other.ancestors is not None and one.version in other.ancestors:
+        return False
+    return one.sequence > other.sequence
+
+
+def leader(state: PipelineState, stage: Stage, world: World) -> Release | None:
+    """Who is next at the entry of a stage, by the pipeline's order; None where a person must pick."""
+    waiting = [r for r in state.releases if waits_at(state, r, stage)]
+    free = [r for r in waiting if not any(True for _ in _bad(state, r, stage))] or waiting
+    picked = [r for r in free if stage.name in r.picked]
+    if picked:
+        return picked[-1]
+    match state.definition.order:
+        case Order.QUEUE:
+            return min(free, key=lambda r: r.sequence, default=None)
+        case Order.MANUAL:
+            going = [r for r in free if r.goal and _goal_covers(state.definition, r.goal, stage)]
+            return min(going, key=lambda r: r.sequence, default=None)
+        case Order.NEWEST:
+            holds = next((r for r in free if _holds_its_place(state, r, stage, world)), None)
+            best = holds
+            if best is None:
+                for candidate in free:
+                    if best is None or is_newer(candidate, best):
+                        best = candidate
+            return best
+
+
+def _holds_its_place(state: PipelineState, release: Release, stage: Stage, world: World) -> bool:
+    """Once a first approval of several is cast, the older keeps its place until decided or expired [3]."""
+    for scope, rule in scopes_of(state.definition, stage):
+        for request in state.approvals:
+            if request.release == release.id and request.scope == scope and rule.count > 1:
+                return 0 < valid_votes(state, request, world) < rule.count
+    return False
+
+
+def _goal_covers(definition: Pipeline, goal: str, stage: Stage) -> bool:
+    scope = definition.scope_named(goal)
+    if scope is None:
+        return False
+    names = {s.name for s in definition.stages_in(scope)}
+    return stage.name in names or any(definition.follows(name, stage.name) for name in names)
+
+
+def _line(state: PipelineState, release: Release, stage: Stage) -> list[Blocker]:
+    found: list[Blocker] = []
+    missing = [n for n in stage.after if n in state.definition.by_name and n not in release.passed]
+    if missing:
+        found.append(Blocker("upstream", f"it has not passed {listed(missing)}"))
+    occupied = state.stage(stage.name).run
+    if occupied is not None and occupied.release != release.id and not may_overtake(state, occupied, release):
+        other = state.released(occupied.release)
+        found.append(Blocker("occupied", f"{stage.name} is occupied by {other.version}", subject=other.id))
+    if release.goal and not _goal_covers(state.definition, release.goal, stage):
+        found.append(
+            Blocker("goal", f"it was promoted up to {release.goal}", f"the team {state.definition.team}: promote")
+        )
+    found.extend(_order(state, release, stage))
+    running = [
+        t.current for t in state.targets_of(stage.name) if t.current is not None and t.current.release != release.id
+    ]
+    later = next((c for c in running if c.sequence > release.sequence), None)
+    if later is not None:
+        found.append(Blocker("older", f"{stage.name} runs {later.version}, which is newer"))
+    return found
+
+
+def _order(state: PipelineState, release: Release, stage: Stage) -> list[Blocker]:
+    order = state.definition.order
+    team = f"the team {state.definition.team}"
+    if stage.name in release.picked:
+        return []
+    if order is Order.MANUAL and not (release.goal and _goal_covers(state.definition, release.goal, stage)):
+        return [Blocker("pick", "the order is manual: a person picks what goes on", f"{team}: promote")]
+    if order is Order.QUEUE:
+        ahead = [
+            r
+            for r in state.releases
+            if r.sequence < release.sequence and waits_at(state, r, stage) and not _bad(state, r, stage)
+        ]
+        if ahead:
+            return [Blocker("order", f"{ahead[0].version} is ahead in the queue", subject=ahead[0].id)]
+    return []
+
+
+def may_overtake(state: PipelineState, run: StageRun, release: Release) -> bool:
+    """A stage that stands still is waiting: a newer release may take it, and levels its targets [3, 12]."""
+    return isinstance(run.phase, Stopped) and is_newer(release, state.released(run.release))
+
+
+# ---- bad versions [15] ----------------------------------------------------------------------------------------------
+
+
+def holding_marks(state: PipelineState, release: Release, stage: Stage) -> tuple[BadMark, ...]:
+    """The bad marks that hold a release at the entry of a stage."""
+    return tuple(mark for mark in state.bad if _mark_holds(state, mark, release, stage))
+
+
+def _mark_holds(state: PipelineState, mark: BadMark, release: Release, stage: Stage) -> bool:
+    from_stage = mark.stage
+    if from_stage in state.definition.by_name and not (
+        stage.name == from_stage or state.definition.follows(stage.name, from_stage)
+    ):
+        return False
+    if release.id in mark.lifted_for:
+        return False
+    if release.digest == mark.digest:
+        return True
+    if mark.is_healed or mark.version in release.fixes:
+        return False
+    if release.ancestors is not None:
+        return mark.version in release.ancestors
+    return release.sequence > mark.sequence
+
+
+def _bad(state: PipelineState, release: Release, stage: Stage) -> list[Blocker]:
+    found = []
+    for mark in holding_marks(state, release, stage):
+        owners = f"an owner of the team {state.definition.team}: lift"
+        if mark.digest == release.digest:
+            sentence = f"{mark.version} is bad from {mark.stage} on: {mark.reason}"
+        else:
+            sentence = (
+                f"it may still contain {mark.version}, which was rolled back in {mark.stage}; "
+                f"announce it with fixes {mark.version}, or lift it"
+            )
+        found.append(Blocker("bad", sentence, owners, subject=mark.version))
+    return found
+
+
+# ---- targets [26, 27] -----------------------------------------------------------------------------------------------
+
+
+def _targets(state: PipelineState, stage: Stage) -> list[Blocker]:
+    found = []
+    for target in state.targets_of(stage.name):
+        if target.deployment is not None:
+            at = target.deployment
+            what = f"{at.what.version} is still being deployed to {target.name}"
+            if at.phase == "unknown":
+                what = f"it is not known how the deployment of {at.what.version} to {target.name} stands"
+            found.append(
+                Blocker("busy", what, f"the team {state.definition.team}: reconcile … dead", subject=target.name)
+            )
+        if target.drift:
+            found.append(
+                Blocker(
+                    "drift",
+                    f"{target.name}: {target.drift}",
+                    f"the team {state.definition.team}: reconcile",
+                    subject=target.name,
+                )
+            )
+    return found
+
+
+# ---- people [21–23] -------------------------------------------------------------------------------------------------
+
+
+def pauses_over(state: PipelineState, stage: Stage, now: datetime) -> tuple[Pause, ...]:
+    """The pauses that hold the entry of a stage."""
+    return tuple(p for p in state.pauses if covers(p.scope, stage) and (p.until is None or now < p.until))
+
+
+def _people(state: PipelineState, release: Release, stage: Stage, world: World, now: datetime) -> list[Blocker]:
+    del release
+    found = []
+    for pause in pauses_over(state, stage, now):
+        found.append(
+            Blocker(
+                "paused",
+                f"{pause.by.name} paused {place(pause.scope)}: {pause.reason}",
+                f"the team {state.definition.team}: resume",
+                pause.until,
+                pause.id,
+            )
+        )
+    for stop in world.pauses:
+        if stop.until is None or now < stop.until:
+            found.append(
+                Blocker(
+                    "stopped", f"{stop.by.name} stopped all services: {stop.reason}", "an administrator", stop.until
+                )
+            )
+    for freeze in world.freezes:
+        if _freeze_holds(state, stage, freeze.services, freeze.scopes) and freeze.starts_at <= now < freeze.ends_at:
+            reason = f": {freeze.reason}" if freeze.reason else ""
+            found.append(
+                Blocker("frozen", f"the freeze {freeze.name} is on{reason}", "an owner: override", freeze.ends_at)
+            )
+    return found
+
+
+def _freeze_holds(state: PipelineState, stage: Stage, services: frozenset[str], scopes: frozenset[str]) -> bool:
+    return (not services or state.definition.service in services) and (
+        not scopes or stage.name in scopes or stage.group in scopes
+    )
+
+
+def active_override(state: PipelineState, release: Release, stage: Stage, now: datetime) -> Override | None:
+    """The exception made for this release at this stage, if it is in force [23]."""
+    for override in state.overrides:
+        if override.release == release.id and override.stage == stage.name and now < override.expires_at:
+            if stage.is_production and override.seconded_by is None:
+                continue
+            return override
+    return None
+
+
+# ---- alarms [9, 10] -------------------------------------------------------------------------------------------------
+
+
+def _alarms(state: PipelineState, release: Release, stage: Stage, now: datetime) -> list[Blocker]:
+    found = []
+    seen = health(state, state.definition, stage, now)
+    scopes: dict[str, Scope] = {r.name: r.scope for r in state.alarms}
+    scopes |= {a.name: a.scope for a in state.definition.alarms}
+    for name in seen.red:
+        if not has_anything_running(state, scopes[name], state.definition):
+            continue
+        if _is_mended_by(state, release, stage, name):
+            continue
+        reading = state.reading(name)
+        since = f" for {duration(now - reading.since)}" if reading is not None else ""
+        found.append(
+            Blocker("alarm", f"the alarm {name} is red{since}", "whoever mends it; an owner: override", subject=name)
+        )
+    for name in seen.unknown:
+        if has_anything_running(state, scopes[name], state.definition):
+            found.append(
+                Blocker(
+                    "unknown",
+                    f"the alarm {name} is unknown: nothing was heard from its source",
+                    "whoever runs the monitoring; an owner: override",
+                    subject=name,
+                )
+            )
+    return found
+
+
+def _is_mended_by(state: PipelineState, release: Release, stage: Stage, alarm: str) -> bool:
+    """A fix may enter a stage that its bad forerunner left standing in alarm; nothing else could ever clear it."""
+    run = state.stage(stage.name).run
+    return (
+        run is not None
+        and isinstance(run.phase, Stopped)
+        and run.phase.cause == StopCause.ALARM
+        and run.phase.alarm == alarm
+        and state.released(run.release).version in release.fixes
+    )
+
+
+# ---- approvals [19, 20] ---------------------------------------------------------------------------------------------
+
+
+def _approvals(state: PipelineState, release: Release, stage: Stage, world: World, now: datetime) -> list[Blocker]:
+    found = []
+    for scope, rule in scopes_of(state.definition, stage):
+        requests = [r for r in state.approvals if r.release == release.id and r.scope == scope]
+        if any(is_granted(state, r, world, now) for r in requests):
+            continue
+        if not requests:
+            found.append(
+                Blocker("approval", f"it needs {_count(rule.count)} for {place(scope)}", listed(rule.by, "or"))
+            )
+            continue
+        request = requests[-1]
+        given = valid_votes(state, request, world)
+        rest = f" ({given} of {rule.count} given)" if rule.count > 1 else ""
+        assert rule_of(state.definition, scope) is not None
+        names = [world.name_of(key) for key in eligible(state, request, world)]
+        found.append(
+            Blocker(
+                "approval",
+                f"it waits for {_count(rule.count)} for {place(scope)}{rest}",
+                listed(names, "or") or listed(rule.by, "or"),
+                None,
+                request.id,
+            )
+        )
+    return found
+
+
+def _count(count: int) -> str:
+    return "an approval" if count == 1 else f"{count} approvals"

@@ -1,0 +1,300 @@
+"""What becomes true of a pipeline when something happens, and what must be done about it.
+
+Theory of operation
+-------------------
+`decide(state, event, world, now)` is a pure function: no clock, no I/O, no randomness, no `async`. It has three parts:
+
+1. *Credit.* Bakes are credited with the time since the last look, less what Andon was down or blind (`bake`). This
+   comes first, because the event may end what the credit rests on: a reading that turns unknown ends it from now on only.
+2. *Apply.* One function for each event writes down what it says. A person's command that cannot apply raises
+   `CommandRefused`, and nothing has changed. A machine's stale or repeated report changes nothing, without a word.
+3. *Settle.* What follows by itself is done to a fixed point: runs advance (`progress`, `rollback`), void requests are
+   dropped, the next release enters each stage if `blockers` finds nothing. Gates are looked at only here, in the
+   transaction that starts the deployment.
+
+A stage is occupied by one *run* at a time. The phases of a run, and what moves it on:
+
+    Deploying ──all targets──▶ Testing ──all passed──▶ Baking ──time and evidence──▶ (free; the release has passed)
+        │                          │                      │
+        │ target failed            │ failed, errored      │ alarm turned red (also: any phase, and the watch after it)
+        ▼                          ▼                      ▼
+    RollingBack ──every target back──▶ (free; the release is bad from here on)
+        │ failed, forbidden, nowhere to go
+        ▼
+    Stopped ──retry, rollback, cancel, or a newer release──▶ …
+
+A target has at most one deployment in flight, and nothing is ever started on top of one that may be alive: a rollback
+asks the forward deployment to stop, and begins when its end is confirmed (or a person declares it dead).
+
+Time comes in as `now`. `next_wake` says when the pipeline next wants to be looked at; a lost wake-up costs time only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import assert_never
+
+from core.releases import asked, progress, reported
+from core.releases.alarms import becomes_unknown_at
+from core.releases.bake import credited, next_look
+from core.releases.draft import Draft
+from core.releases.effects import Effect, Page
+from core.releases.events import (
+    AcknowledgeRequested,
+    AlarmReported,
+    ApproveRequested,
+    CancelRequested,
+    DefinitionApplied,
+    DeploymentCancelled,
+    DeploymentFailed,
+    DeploymentLost,
+    DeploymentProgressed,
+    DeploymentStarted,
+    DeploymentSucceeded,
+    Event,
+    HeartbeatHeard,
+    LiftRequested,
+    OverrideRequested,
+    PauseRequested,
+    PromoteRequested,
+    ReconcileRequested,
+    RejectRequested,
+    ReleaseAnnounced,
+    ResumeRequested,
+    RetryRequested,
+    RollbackRequested,
+    RunningVersionObserved,
+    StageTestReported,
+    TimePassed,
+    WorldChanged,
+)
+from core.releases.pipeline import Pipeline
+from core.releases.state import Baking, PipelineState, StageState, TargetState
+from core.releases.words import duration, place
+from core.releases.world import World
+
+SETTLE_LIMIT = 200
+"""Rounds after which a state that does not come to rest is our bug; a pipeline needs a few for each stage."""
+
+REMIND_EVERY_DAYS = 1
+RELEASES_REMEMBERED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes true and what must be done: `answer` for the person who asked, `reasons` for everybody."""
+
+    state: PipelineState
+    effects: tuple[Effect, ...]
+    answer: str
+    reasons: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for target in self.state.targets:
+            if target.deployment is not None:
+                run = next((s.run for s in self.state.stages if s.name == target.stage), None)
+                assert run is not None, f"{target.name} is deployed to, but {target.stage} is empty"
+        assert len({t.name for t in self.state.targets}) == len(self.state.targets), "a target is there twice"
+
+
+def decide(state: PipelineState, event: Event, world: World, now: datetime) -> Decision:
+    """Return what becomes true and what must be done. Pure; raises CommandRefused, and then nothing has changed."""
+    draft = Draft(credited(state, world, now), world, now)
+    _apply(draft, event)
+    _settle(draft)
+    effects = draft.effects()
+    return Decision(draft.state, effects, draft.answer, tuple(draft.reasons))
+
+
+def new_pipeline(definition: Pipeline) -> PipelineState:
+    """The empty state of a pipeline under its first definition."""
+    return PipelineState(
+        id=definition.id,
+        definition=definition,
+        stages=tuple(StageState(name=s.name) for s in definition.stages),
+        targets=tuple(TargetState(name=t.name, stage=s.name) for s in definition.stages for t in s.targets),
+    )
+
+
+def _apply(draft: Draft, event: Event) -> None:  # noqa: C901, PLR0912 - the table of all events, one line each
+    match event:
+        case DefinitionApplied():
+            reported.definition_applied(draft, event)
+        case ReleaseAnnounced():
+            reported.release_announced(draft, event)
+        case DeploymentStarted():
+            reported.deployment_started(draft, event)
+        case DeploymentProgressed():
+            reported.deployment_progressed(draft, event)
+        case DeploymentSucceeded():
+            reported.deployment_succeeded(draft, event)
+        case DeploymentFailed():
+            reported.deployment_failed(draft, event)
+        case DeploymentCancelled():
+            reported.deployment_cancelled(draft, event)
+        case DeploymentLost():
+            reported.deployment_lost(draft, event)
+        case RunningVersionObserved():
+            reported.running_version_observed(draft, event)
+        case StageTestReported():
+            reported.stage_test_reported(draft, event)
+        case AlarmReported():
+            reported.alarm_reported(draft, event)
+        case HeartbeatHeard():
+            reported.heartbeat_heard(draft, event)
+        case TimePassed() | WorldChanged():
+            pass
+        case PromoteRequested():
+            asked.promote(draft, event)
+        case PauseRequested():
+            asked.pause(draft, event)
+        case ResumeRequested():
+            asked.resume(draft, event)
+        case RollbackRequested():
+            asked.roll_back(draft, event)
+        case ApproveRequested():
+            asked.approve(draft, event)
+        case RejectRequested():
+            asked.reject(draft, event)
+        case OverrideRequested():
+            asked.override(draft, event)
+        case LiftRequested():
+            asked.lift(draft, event)
+        case ReconcileRequested():
+            asked.reconcile(draft, event)
+        case RetryRequested():
+            asked.retry(draft, event)
+        case CancelRequested():
+            asked.cancel(draft, event)
+        case AcknowledgeRequested():
+            asked.acknowledge(draft, event)
+        case _:
+            assert_never(event)
+
+
+# ---- what follows by itself -----------------------------------------------------------------------------------------
+
+
+def _settle(draft: Draft) -> None:
+    _let_time_pass(draft)
+    for _ in range(SETTLE_LIMIT):
+        moved = progress.void_requests(draft)
+        for occupied in draft.state.stages:
+            moved = progress.advance(draft, occupied.name) or moved
+        for stage in draft.definition.stages:
+            moved = progress.admit(draft, stage) or moved
+        if not moved:
+            _call_again(draft)
+            _forget(draft)
+            return
+    raise AssertionError(f"{draft.state.id} does not come to rest")
+
+
+def _let_time_pass(draft: Draft) -> None:
+    """Drop what has run out, each with a word: pauses, overrides, watches."""
+    now = draft.now
+    for pause in draft.state.pauses:
+        if pause.until is not None and now >= pause.until:
+            draft.change(lambda s, over=pause: replace(s, pauses=tuple(p for p in s.pauses if p.id != over.id)))  # type: ignore[misc]
+            draft.tell("", "resumed", f"The pause of {place(pause.scope)} by {pause.by.name} ended as planned.")
+            _touch_all(draft)
+        elif pause.until is None and (now - (pause.reminded_at or pause.at)).days >= REMIND_EVERY_DAYS:
+            reminded = replace(pause, reminded_at=now)
+            draft.change(
+                lambda s, new=reminded: replace(s, pauses=tuple(new if p.id == new.id else p for p in s.pauses))  # type: ignore[misc]
+            )
+            draft.tell(
+                "",
+                "pause_reminder",
+                f"{place(pause.scope).capitalize()} has been paused for {duration(now - pause.at)} "
+                f"({pause.by.name}: {pause.reason}). Is it still needed? Resume it, or leave it.",
+                asks=(pause.by.id,),
+            )
+    gone = tuple(o for o in draft.state.overrides if now >= o.expires_at)
+    if gone:
+        draft.change(lambda s: replace(s, overrides=tuple(o for o in s.overrides if o not in gone)))
+        for override in gone:
+            draft.tell(override.release, "override_expired", f"The override for {override.stage} expired.")
+    for occupied in draft.state.stages:
+        if occupied.watch is not None and now >= occupied.watch.until:
+            draft.touch(occupied.watch.release)
+            draft.put_stage(replace(occupied, watch=None))
+
+
+def _touch_all(draft: Draft) -> None:
+    for release in draft.state.releases:
+        if release.is_live:
+            draft.touch(release.id)
+
+
+def _call_again(draft: Draft) -> None:
+    """Repeat the pages nobody took, so often and no more; end those whose stage moved on."""
+    for page in draft.state.pages:
+        run = draft.state.stage(page.stage).run if any(s.name == page.stage for s in draft.state.stages) else None
+        if run is None:
+            draft.end_page(page, f"{page.stage} is free again.")
+        elif draft.now >= page.next_at and page.sent < draft.definition.page_times:
+            again = replace(page, sent=page.sent + 1, next_at=draft.now + draft.definition.page_every)
+            draft.change(
+                lambda s, new=again: replace(s, pages=tuple(new if p.id == new.id else p for p in s.pages))  # type: ignore[misc]
+            )
+            draft.do(
+                Page(
+                    key=f"{page.id}/{again.sent}",
+                    page=page.id,
+                    release=page.release,
+                    stage=page.stage,
+                    sentence=page.reason,
+                    repetition=again.sent,
+                )
+            )
+
+
+def _forget(draft: Draft) -> None:
+    """Keep the state bounded: releases that nothing names any more are left to the history."""
+    state = draft.state
+    if sum(1 for r in state.releases if not r.is_live) <= RELEASES_REMEMBERED:
+        return
+    named = {i.release for t in state.targets for i in (*t.good, *([t.current] if t.current else []))}
+    named |= {t.deployment.what.release for t in state.targets if t.deployment is not None}
+    named |= {s.run.release for s in state.stages if s.run is not None}
+    named |= {s.watch.release for s in state.stages if s.watch is not None}
+    named |= {p.release for p in state.pages} | {o.release for o in state.overrides}
+    oldest = min((t.current.sequence if t.current else 0 for t in state.targets), default=0)
+    ended = [r for r in state.releases if not r.is_live]
+    recent = {r.id for r in ended[-RELEASES_REMEMBERED:]}
+    kept = []
+    for release in state.releases:
+        if release.is_live or release.id in recent:
+            kept.append(release)
+        elif release.id in named or release.sequence > oldest:
+            # Its contributors still decide who may approve what comes after it; the titles are in the history.
+            kept.append(replace(release, changes=()))
+    draft.change(lambda s: replace(s, releases=tuple(kept)))
+
+
+# ---- time -----------------------------------------------------------------------------------------------------------
+
+
+def next_wake(state: PipelineState, world: World, now: datetime) -> datetime | None:
+    """When the pipeline next wants a TimePassed; always later than `now`, None if nothing waits for time."""
+    moments: list[datetime] = []
+    for occupied in state.stages:
+        run = occupied.run
+        if run is not None and isinstance(run.phase, Baking):
+            look = next_look(state, run, state.definition_of(run).by_name[occupied.name], now)
+            if look is not None:
+                moments.append(look)
+        if occupied.watch is not None:
+            moments.append(occupied.watch.until)
+    for pause in state.pauses:
+        moments.append(pause.until or (pause.reminded_at or pause.at) + reported.ONE_DAY)
+    moments.extend(o.expires_at for o in state.overrides)
+    moments.extend(r.expires_at for r in state.approvals)
+    moments.extend(p.next_at for p in state.pages if p.sent < state.definition.page_times)
+    moments.extend(stop.until for stop in world.pauses if stop.until is not None)
+    moments.extend(freeze.ends_at for freeze in world.freezes)
+    if any(r.is_live for r in state.releases):
+        moments.extend(m for a in state.definition.alarms if (m := becomes_unknown_at(state, a, now)) is not None)
+    return min((m for m in moments if m > now), default=None)

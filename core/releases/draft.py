@@ -1,0 +1,217 @@
+"""The working copy of one decision: the state as it becomes, and what must be done about it.
+
+Lives only inside `decide`. Every change goes through it, so that a card is redrawn when its release moved, a sentence
+is written once, and everything the core names gets its number here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from core.releases.effects import Effect, EndPage, Page, RefreshCard, StartDeployment, Tell
+from core.releases.pipeline import Pipeline, Stage
+from core.releases.state import (
+    ApprovalRequest,
+    Deployment,
+    Installed,
+    Live,
+    OpenPage,
+    PipelineState,
+    Release,
+    StagePhase,
+    StageRun,
+    StageState,
+    TargetState,
+)
+from core.releases.world import World
+
+
+class Draft:
+    """A pipeline state under change. `state` is always whole: pure functions may look at it at any moment."""
+
+    def __init__(self, state: PipelineState, world: World, now: datetime) -> None:
+        self.state = state
+        self.world = world
+        self.now = now
+        self.reasons: list[str] = []
+        self.answer = ""
+        self._effects: list[Effect] = []
+        self._cards: dict[str, bool] = {}
+
+    # ---- naming and telling -----------------------------------------------------------------------------------------
+
+    def name(self, kind: str) -> str:
+        """A name nobody else has, the same whenever this decision is made again."""
+        self.state = replace(self.state, counter=self.state.counter + 1)
+        return f"{self.state.id}:{kind}{self.state.counter}"
+
+    def do(self, effect: Effect) -> None:
+        """Something must be done."""
+        self._effects.append(effect)
+
+    def tell(
+        self,
+        release: str,
+        topic: str,
+        sentence: str,
+        *,
+        asks: tuple[str, ...] = (),
+        is_broadcast: bool = False,
+        offers: tuple[str, ...] = (),
+        subject: str = "",
+    ) -> None:
+        """Say in the thread (and the history) what became true, and why."""
+        self.reasons.append(sentence)
+        self._effects.append(
+            Tell(
+                key=self.name("say"),
+                release=release,
+                topic=topic,
+                sentence=sentence,
+                asks=asks,
+                is_broadcast=is_broadcast,
+                offers=offers,
+                subject=subject,
+            )
+        )
+        if release:
+            self.touch(release, at_once=is_broadcast or bool(asks))
+
+    def touch(self, release: str, *, at_once: bool = False) -> None:
+        """The card of this release must be drawn again."""
+        self._cards[release] = self._cards.get(release, False) or at_once
+
+    def effects(self) -> tuple[Effect, ...]:
+        """All that must be done: cards first, so that a thread has something to hang on."""
+        cards = [
+            RefreshCard(key=self.name("card"), release=release, at_once=at_once)
+            for release, at_once in self._cards.items()
+            if self.state.release(release) is not None
+        ]
+        return (*cards, *self._effects)
+
+    # ---- changing ---------------------------------------------------------------------------------------------------
+
+    @property
+    def definition(self) -> Pipeline:
+        """The definition in force."""
+        return self.state.definition
+
+    def put_release(self, release: Release) -> None:
+        """Replace or add a release."""
+        others = tuple(r for r in self.state.releases if r.id != release.id)
+        known = len(others) < len(self.state.releases)
+        releases = (
+            tuple(release if r.id == release.id else r for r in self.state.releases) if known else (*others, release)
+        )
+        self.state = replace(self.state, releases=releases)
+        self.touch(release.id, at_once=not isinstance(release.status, Live))
+
+    def put_stage(self, stage: StageState) -> None:
+        """Replace the state of a stage."""
+        self.state = replace(self.state, stages=tuple(stage if s.name == stage.name else s for s in self.state.stages))
+
+    def put_run(self, name: str, run: StageRun | None) -> None:
+        """Occupy a stage, change who occupies it, or free it."""
+        before = self.state.stage(name)
+        if before.run is not None:
+            self.touch(before.run.release)
+        if run is not None:
+            self.touch(run.release)
+        self.put_stage(replace(before, run=run))
+        self._drop_unused_definitions()
+
+    def put_phase(self, name: str, phase: StagePhase) -> None:
+        """Move the run of a stage on."""
+        run = self.state.stage(name).run
+        assert run is not None, f"{name} is empty"
+        self.put_run(name, replace(run, phase=phase))
+
+    def put_target(self, target: TargetState) -> None:
+        """Replace the facts of a target."""
+        self.state = replace(
+            self.state, targets=tuple(target if t.name == target.name else t for t in self.state.targets)
+        )
+        run = next((s.run for s in self.state.stages if s.name == target.stage), None)
+        if run is not None:
+            self.touch(run.release)
+
+    def change(self, edit: Callable[[PipelineState], PipelineState]) -> None:
+        """Change anything else."""
+        self.state = edit(self.state)
+
+    def drop_requests(self, wanted: Callable[[ApprovalRequest], bool]) -> tuple[ApprovalRequest, ...]:
+        """Void the approval requests that are `wanted`; returns them."""
+        dropped = tuple(r for r in self.state.approvals if wanted(r))
+        if dropped:
+            self.state = replace(self.state, approvals=tuple(r for r in self.state.approvals if r not in dropped))
+        return dropped
+
+    def _drop_unused_definitions(self) -> None:
+        used = {s.run.revision for s in self.state.stages if s.run is not None}
+        pinned = tuple(p for p in self.state.pinned if p.revision in used)
+        if pinned != self.state.pinned:
+            self.state = replace(self.state, pinned=pinned)
+
+    # ---- things done in several places ------------------------------------------------------------------------------
+
+    def start(
+        self, stage: Stage, target: TargetState, what: Installed, *, is_rollback: bool, is_automatic: bool
+    ) -> None:
+        """Ask for a deployment on one target, on which none is in flight."""
+        assert target.deployment is None, f"{target.name} has a deployment in flight"
+        key = self.name("d")
+        self.put_target(
+            replace(
+                target,
+                deployment=Deployment(
+                    key=key,
+                    what=what,
+                    is_rollback=is_rollback,
+                    is_automatic=is_automatic,
+                    requested_at=self.now,
+                ),
+                rolled_back_at=self.now if is_rollback and is_automatic else target.rolled_back_at,
+            )
+        )
+        settings = next((t.settings for t in stage.targets if t.name == target.name), "{}")
+        self.do(
+            StartDeployment(
+                key=key,
+                stage=stage.name,
+                target=target.name,
+                what=what,
+                is_rollback=is_rollback,
+                deployer=stage.deployer,
+                deployer_settings=stage.deployer_settings,
+                target_settings=settings,
+                batch_percent=stage.batch.back_percent if is_rollback else stage.batch.forward_percent,
+                healthy_percent=stage.batch.healthy_percent,
+                timeout=stage.deployment_timeout,
+            )
+        )
+
+    def page(self, stage: str, release: str, reason: str) -> None:
+        """Call the on-call, until somebody acknowledges; one page at a time for a stage."""
+        if any(p.stage == stage and p.reason == reason for p in self.state.pages):
+            return
+        page = OpenPage(
+            id=self.name("page"),
+            stage=stage,
+            release=release,
+            reason=reason,
+            first_at=self.now,
+            next_at=self.now + self.definition.page_every,
+        )
+        self.state = replace(self.state, pages=(*self.state.pages, page))
+        self.reasons.append(reason)
+        self.do(Page(key=f"{page.id}/1", page=page.id, release=release, stage=stage, sentence=reason, repetition=1))
+        self.touch(release, at_once=True)
+
+    def end_page(self, page: OpenPage, sentence: str) -> None:
+        """The page is over."""
+        self.state = replace(self.state, pages=tuple(p for p in self.state.pages if p.id != page.id))
+        self.do(EndPage(key=f"{page.id}/end", page=page.id, release=page.release, sentence=sentence))
+        self.touch(page.release, at_once=True)

@@ -1,0 +1,142 @@
+"""`why`: every reason a release does not move, who can clear each, and when it clears by itself [25]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from core.releases.bake import missing
+from core.releases.blockers import Blocker, blockers, leader, waits_at
+from core.releases.state import (
+    Baking,
+    Deploying,
+    PipelineState,
+    Release,
+    RollingBack,
+    StageRun,
+    Stopped,
+    Testing,
+)
+from core.releases.words import duration, listed
+from core.releases.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseReasons:
+    """One release at one stage: what happens there, and what it waits for. `doing` is empty while it only waits."""
+
+    release: Release
+    stage: str
+    doing: str
+    reasons: tuple[Blocker, ...]
+
+
+def why(state: PipelineState, world: World, now: datetime) -> tuple[ReleaseReasons, ...]:
+    """All that is on its way or stands still, newest release first; never empty for a live release."""
+    found: list[ReleaseReasons] = []
+    for occupied in state.stages:
+        if occupied.run is not None:
+            found.append(_running(state, occupied.name, occupied.run, now))
+    for release in state.releases:
+        for stage in state.definition.stages:
+            if not waits_at(state, release, stage):
+                continue
+            reasons = blockers(state, release, stage, world, now)
+            first = leader(state, stage, world)
+            if first is not None and first.id != release.id and not any(b.kind == "order" for b in reasons):
+                reasons = (*reasons, Blocker("order", f"{first.version} goes first", subject=first.id))
+            found.append(ReleaseReasons(release, stage.name, "", reasons))
+    return tuple(sorted(found, key=lambda r: -r.release.sequence))
+
+
+def _running(state: PipelineState, name: str, run: StageRun, now: datetime) -> ReleaseReasons:
+    release = state.released(run.release)
+    stage = state.definition_of(run).by_name[name]
+    targets = state.targets_of(name)
+    team = f"the team {state.definition.team}"
+    busy = tuple(
+        Blocker(
+            "unknown_outcome",
+            f"it is not known how the deployment to {t.name} stands: {t.deployment.note}",
+            f"{team}: reconcile … dead, if it is surely over",
+            subject=t.name,
+        )
+        for t in targets
+        if t.deployment is not None and t.deployment.phase == "unknown"
+    )
+    match run.phase:
+        case Deploying():
+            done = [
+                t for t in targets if t.current is not None and t.current.digest == release.digest and not t.is_mixed
+            ]
+            moving = [t.name for t in targets if t.deployment is not None]
+            doing = f"deploying, {len(done)} of {len(targets)} targets done"
+            more = Blocker("deploying", f"{listed(moving)} is being deployed", "", None) if moving else None
+            return ReleaseReasons(release, name, doing, (*((more,) if more else ()), *busy))
+        case Testing() as testing:
+            left = listed(t.name for t in testing.tests if not t.outcome)
+            return ReleaseReasons(release, name, "testing", (Blocker("testing", f"{left} still runs"),))
+        case Baking() as baking:
+            lacks = missing(state, run, stage, now)
+            reasons = []
+            if lacks.time:
+                ends = None if lacks.unknown or lacks.points or lacks.red else now + lacks.time
+                reasons.append(
+                    Blocker(
+                        "bake",
+                        f"{duration(lacks.time)} of {duration(stage.bake.duration)} bake time is left",
+                        "an owner: override the next stage",
+                        ends,
+                    )
+                )
+            if lacks.points:
+                reasons.append(
+                    Blocker("points", f"{baking.points} of {stage.bake.minimum_points} data points are in", "traffic")
+                )
+            reasons += [
+                Blocker(
+                    "unknown",
+                    f"the alarm {a} is unknown, so the bake clock stands still",
+                    "whoever runs the monitoring",
+                    subject=a,
+                )
+                for a in lacks.unknown
+            ]
+            reasons += [
+                Blocker("alarm", f"the alarm {a} is red since before it entered", "whoever mends it", subject=a)
+                for a in lacks.red
+            ]
+            return ReleaseReasons(release, name, "baking", tuple(reasons))
+        case RollingBack() as going:
+            back = [t for t, goal in going.plan if _is_on(state, t, goal.digest)]
+            doing = f"rolling back, {len(back)} of {len(going.plan)} targets done"
+            waits = tuple(
+                Blocker(
+                    "cancelling",
+                    f"the deployment on {t.name} is being stopped first",
+                    f"{team}: reconcile … dead, if it is surely over",
+                    subject=t.name,
+                )
+                for t in targets
+                if t.deployment is not None and t.deployment.phase == "cancelling"
+            )
+            return ReleaseReasons(release, name, doing, (Blocker("rollback", going.reason), *waits, *busy))
+        case Stopped() as still:
+            return ReleaseReasons(
+                release,
+                name,
+                "standing still",
+                (
+                    Blocker(
+                        "stopped", still.reason, f"{team}: retry, rollback or cancel; a newer release may take over"
+                    ),
+                    *busy,
+                ),
+            )
+
+
+def _is_on(state: PipelineState, target: str, digest: str) -> bool:
+    facts = next((t for t in state.targets if t.name == target), None)
+    return (
+        facts is not None and facts.deployment is None and facts.current is not None and facts.current.digest == digest
+    )
