@@ -445,7 +445,7 @@ def test_one_report_may_speak_to_several_pipelines_and_alarms():
 
 def test_the_watchdog_is_a_heartbeat_and_its_end_is_blindness_10():
     labels = {"alertname": "Watchdog", "cluster": "eu", "service": "checkout"}
-    routed = route(said(**labels), [a_pipeline(WATCHED)], NOON)
+    routed = route(said(RED, **labels), [a_pipeline(WATCHED)], NOON)
     assert routed == (Routed("checkout", HeartbeatHeard(alarm="errors", at=NOON)),)
 
     event = only(route(said(OK, title="Watchdog", **labels), [a_pipeline(WATCHED)], NOON))
