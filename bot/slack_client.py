@@ -173,13 +173,15 @@ class Pace:
         while (wait := max(ready, self._held.get(key, ready)) - self._monotonic()) > 0:
             await self._sleep(wait)
 
+    def wait(self, key: str) -> float:
+        """Return in how many seconds a turn asked for now would come."""
+        now = self._monotonic()
+        ready = max(self._due.get(key, now), now) - self._slack
+        return max(ready - now, self._held.get(key, now) - now, 0.0)
+
     def hold(self, key: str, seconds: float) -> None:
         """Let nothing through for `seconds`; who waits already waits that long as well."""
         self._held[key] = max(self._held.get(key, 0.0), self._monotonic() + seconds)
-
-    def held_for(self, key: str) -> float:
-        """Return for how many seconds a key is still held."""
-        return max(self._held.get(key, 0.0) - self._monotonic(), 0.0)
 
     def _forget(self, now: float) -> None:
         self._due = {key: due for key, due in self._due.items() if due > now}

@@ -1,0 +1,421 @@
+"""Bring effects to Slack: a release's card, the sentences of its thread, and calls to the on-call.
+
+Nothing twice. A post carries its key in the message's metadata. Before anything is posted at a second attempt, or by a
+process that came back, the key is looked for where the message would stand; only what is surely not there is posted.
+Where history may not be read the post is repeated, and says so.
+
+One card is written by one lane of the outbox, so that no two writers meet; a call to the on-call, which has a lane of
+its own, never makes a card. Edits of one card keep their distance, and a card that would look the same is not sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
+
+from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
+
+from bot.slack_channels import Channels
+from bot.slack_client import Pace, SlackRefused, slack_errors
+from core.errors import TransientError
+from core.releases.effects import Page, RefreshCard, Tell
+
+log = logging.getLogger("andon.slack.post")
+
+EVENT_TYPE: Final = "andon"
+AGAIN: Final = "Posted again: Slack did not confirm the first time."
+UNEDITABLE: Final = frozenset({"message_not_found", "edit_window_closed", "cant_update_message", "is_inactive"})
+UNREADABLE: Final = frozenset({"missing_scope", "not_allowed_token_type", "access_denied"})
+CLOCKS_APART: Final = timedelta(minutes=10)
+PAGES_READ: Final = 5
+MESSAGES_A_PAGE: Final = 200
+TEXT_MOST: Final = 4_000
+BLOCKS_MOST: Final = 50
+LONGEST_WAIT: Final = 5.0
+REMEMBERED: Final = 10_000
+
+
+class Later(TransientError):
+    """Not a failed attempt: nothing was sent, and the same effect is wanted after `retry_after`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is to be posted; `text` carries the whole meaning."""
+
+    text: str
+    blocks: Sequence[dict[str, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """Where a release's card stands; `fingerprint` is of what was posted last."""
+
+    channel: str
+    ts: str
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Whom to call: their Slack ids, for direct messages."""
+
+    message: Message
+    people: tuple[str, ...] = ()
+
+
+class Words(Protocol):
+    """What is said, drawn from the newest state; None where there is nothing (any more) to speak of."""
+
+    def channel(self, pipeline: str) -> str:
+        """Return the channel of a pipeline as its file names it; empty if it has none."""
+
+    def card(self, pipeline: str, release: str) -> Message | None:
+        """Draw a release's card as it is now."""
+
+    def told(self, pipeline: str, tell: Tell) -> Message | None:
+        """Draw a sentence of a release's thread."""
+
+    def called(self, pipeline: str, page: Page) -> Call | None:
+        """Draw a call to the on-call."""
+
+
+class Cards(Protocol):
+    """Where cards stand, durably."""
+
+    async def find(self, pipeline: str, release: str) -> Card | None:
+        """Return a release's card."""
+
+    async def put(self, pipeline: str, release: str, card: Card) -> None:
+        """Remember it; durable before this returns."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One attempt at an effect. `is_repeat`: an earlier attempt may have reached Slack."""
+
+    pipeline: str
+    created_at: datetime
+    is_repeat: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pacing:
+    """How fast: posts to one channel, edits in the whole workspace, and edits of one card."""
+
+    posts: Pace = field(default_factory=lambda: Pace(every=1.0, burst=3))
+    edits: Pace = field(default_factory=lambda: Pace(every=1.2, burst=10))
+    debounce: float = 1.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    channel: str
+    thread: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Posted:
+    channel: str
+    ts: str
+    is_found: bool
+
+
+class SlackPost:
+    """Couriers of RefreshCard, Tell and Page: `client` repeats nothing, `reader` may.
+
+    Each raises `TransientError` (to be tried again; `Later` where nothing was sent) or `SlackRefused` (to be buried).
+    """
+
+    def __init__(
+        self,
+        *,
+        client: AsyncWebClient,
+        reader: AsyncWebClient,
+        words: Words,
+        cards: Cards,
+        channels: Channels,
+        pacing: Pacing,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._reader = reader
+        self._words = words
+        self._cards = cards
+        self._channels = channels
+        self._pacing = pacing
+        self._monotonic = monotonic
+        self._edited_at: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._confirmed: OrderedDict[str, _Posted] = OrderedDict()
+
+    async def refresh_card(self, effect: RefreshCard, delivery: Delivery) -> None:
+        """Make a release's card show how things are."""
+        message = self._words.card(delivery.pipeline, effect.release)
+        if message is None:
+            return
+        card = await self._cards.find(delivery.pipeline, effect.release)
+        if card is None:
+            await self._first_card(effect.release, message, delivery)
+            return
+        fingerprint = _fingerprint(message)
+        if fingerprint == card.fingerprint:
+            return
+        self._wait_for_debounce(card, at_once=effect.at_once)
+        try:
+            await self._edit(card, message)
+        except SlackRefused as refusal:
+            if refusal.code not in UNEDITABLE:
+                raise
+            await self._replace(effect.release, card, message, delivery, is_gone=refusal.code == "message_not_found")
+            return
+        changed = Card(channel=card.channel, ts=card.ts, key=card.key, fingerprint=fingerprint)
+        await self._cards.put(delivery.pipeline, effect.release, changed)
+
+    async def tell(self, effect: Tell, delivery: Delivery) -> None:
+        """Say a sentence in a release's thread, or in the channel where it speaks of no release."""
+        message = self._words.told(delivery.pipeline, effect)
+        if message is None:
+            return
+        place = await self._place(delivery.pipeline)
+        if place is None:
+            return
+        if effect.release:
+            card = await self._card_of(effect.release, delivery)
+            if card is not None:
+                place = _Place(channel=card.channel, thread=card.ts)
+        await self._post(place, message, effect.key, delivery, is_broadcast=effect.is_broadcast and bool(place.thread))
+
+    async def page(self, effect: Page, delivery: Delivery) -> None:
+        """Call the on-call: a mention in the thread, and a direct message to each of them."""
+        call = self._words.called(delivery.pipeline, effect)
+        if call is None:
+            return
+        troubles: list[TransientError | SlackRefused] = []
+        try:
+            card = await self._cards.find(delivery.pipeline, effect.release) if effect.release else None
+            place = await self._place(delivery.pipeline)
+            if card is not None:
+                place = _Place(channel=card.channel, thread=card.ts)
+            if place is not None:
+                await self._post(place, call.message, effect.key, delivery, is_broadcast=bool(place.thread))
+        except (TransientError, SlackRefused) as trouble:
+            troubles.append(trouble)
+        # One who cannot be reached does not keep the call from the others.
+        for person in call.people:
+            try:
+                await self._direct(person, call.message, f"{effect.key}:{person}", delivery)
+            except (TransientError, SlackRefused) as trouble:
+                troubles.append(trouble)
+        waiting = [trouble for trouble in troubles if isinstance(trouble, TransientError)]
+        if waiting:
+            # Counted as an attempt even where Slack only asked for a pause: some of it may have been sent.
+            raise TransientError(waiting[0].message, retry_after=waiting[0].retry_after)
+        if troubles:
+            raise troubles[0]
+
+    # ---- cards ------------------------------------------------------------------------------------------------------
+
+    async def _card_of(self, release: str, delivery: Delivery) -> Card | None:
+        """The card a thread hangs on, posted now where it is not there yet."""
+        card = await self._cards.find(delivery.pipeline, release)
+        if card is not None:
+            return card
+        message = self._words.card(delivery.pipeline, release)
+        return None if message is None else await self._first_card(release, message, delivery)
+
+    async def _first_card(self, release: str, message: Message, delivery: Delivery) -> Card | None:
+        place = await self._place(delivery.pipeline)
+        if place is None:
+            return None
+        key = f"card:{delivery.pipeline}:{release}"
+        return await self._new_card(place.channel, release, message, key, delivery)
+
+    async def _new_card(self, channel: str, release: str, message: Message, key: str, delivery: Delivery) -> Card:
+        posted = await self._post(_Place(channel=channel), message, key, delivery)
+        # Found is not the same as up to date: an empty fingerprint has the next refresh draw it again.
+        fingerprint = "" if posted.is_found else _fingerprint(message)
+        card = Card(channel=posted.channel, ts=posted.ts, key=key, fingerprint=fingerprint)
+        await self._cards.put(delivery.pipeline, release, card)
+        self._note_edit(card)
+        return card
+
+    async def _replace(self, release: str, card: Card, message: Message, delivery: Delivery, *, is_gone: bool) -> None:
+        """A card that can be edited no more is continued by a new one that leads to it."""
+        log.warning("The card of %s in %s can be edited no more; a new one is posted.", release, card.channel)
+        link = "" if is_gone else await self._permalink(card)
+        if link:
+            message = _with_small(message, f"This card goes on from <{link}|an earlier one>.")
+        key = f"{card.key}:after:{card.ts}"
+        await self._new_card(card.channel, release, message, key, delivery)
+
+    async def _permalink(self, card: Card) -> str:
+        try:
+            async with slack_errors():
+                said = await self._reader.chat_getPermalink(channel=card.channel, message_ts=card.ts)
+        except SlackRefused:
+            return ""
+        return str(said.get("permalink") or "")
+
+    async def _edit(self, card: Card, message: Message) -> None:
+        await self._turn(self._pacing.edits, "chat.update")
+        await self._turn(self._pacing.posts, card.channel)
+        try:
+            async with slack_errors():
+                await self._client.chat_update(
+                    channel=card.channel,
+                    ts=card.ts,
+                    text=message.text[:TEXT_MOST],
+                    # Text without blocks would take the blocks away: both are always sent.
+                    blocks=list(message.blocks),
+                )
+        except TransientError as trouble:
+            raise _held(self._pacing.edits, "chat.update", trouble) from trouble
+        self._note_edit(card)
+
+    def _wait_for_debounce(self, card: Card, *, at_once: bool) -> None:
+        edited_at = self._edited_at.get((card.channel, card.ts))
+        if at_once or edited_at is None:
+            return
+        left = edited_at + self._pacing.debounce - self._monotonic()
+        if left > 0:
+            raise Later("The card was edited a moment ago.", retry_after=timedelta(seconds=left))
+
+    def _note_edit(self, card: Card) -> None:
+        self._edited_at[(card.channel, card.ts)] = self._monotonic()
+        self._edited_at.move_to_end((card.channel, card.ts))
+        if len(self._edited_at) > REMEMBERED:
+            self._edited_at.popitem(last=False)
+
+    # ---- posts ------------------------------------------------------------------------------------------------------
+
+    async def _place(self, pipeline: str) -> _Place | None:
+        name = self._words.channel(pipeline)
+        return _Place(channel=await self._channels.id_of(name)) if name else None
+
+    async def _direct(self, person: str, message: Message, key: str, delivery: Delivery) -> None:
+        if key in self._confirmed:
+            return
+        async with slack_errors():
+            opened = await self._reader.conversations_open(users=person)
+        channel = str((opened.get("channel") or {}).get("id", ""))
+        await self._post(_Place(channel=channel), message, key, delivery)
+
+    async def _post(
+        self, place: _Place, message: Message, key: str, delivery: Delivery, *, is_broadcast: bool = False
+    ) -> _Posted:
+        """Post once; what an earlier attempt brought there is found instead."""
+        if key in self._confirmed:
+            return self._confirmed[key]
+        if delivery.is_repeat:
+            found = await self._find(place, key, delivery)
+            if found:
+                return self._remember(key, _Posted(place.channel, found, is_found=True))
+            if found is None:
+                message = _with_small(message, AGAIN)
+        await self._turn(self._pacing.posts, place.channel)
+        try:
+            async with slack_errors():
+                said = await self._client.chat_postMessage(
+                    channel=place.channel,
+                    thread_ts=place.thread or None,
+                    reply_broadcast=is_broadcast or None,
+                    text=message.text,
+                    blocks=list(message.blocks) or None,
+                    metadata={"event_type": EVENT_TYPE, "event_payload": {"key": key}},
+                    unfurl_links=False,
+                    unfurl_media=False,
+                )
+        except TransientError as trouble:
+            raise _held(self._pacing.posts, place.channel, trouble) from trouble
+        return self._remember(key, _Posted(str(said.get("channel") or place.channel), str(said["ts"]), is_found=False))
+
+    def _remember(self, key: str, posted: _Posted) -> _Posted:
+        self._confirmed[key] = posted
+        if len(self._confirmed) > REMEMBERED:
+            self._confirmed.popitem(last=False)
+        return posted
+
+    async def _turn(self, pace: Pace, key: str) -> None:
+        wait = pace.wait(key)
+        if wait > LONGEST_WAIT:
+            raise Later("Slack takes no more messages here for a moment.", retry_after=timedelta(seconds=wait))
+        await pace.turn(key)
+
+    # ---- looking before posting again -------------------------------------------------------------------------------
+
+    async def _find(self, place: _Place, key: str, delivery: Delivery) -> str | None:
+        """The ts of the message with this key, empty if it is surely not there, None if that cannot be seen."""
+        oldest = f"{(delivery.created_at - CLOCKS_APART).timestamp():.6f}"
+        cursor = ""
+        for _ in range(PAGES_READ):
+            try:
+                async with slack_errors():
+                    page = await self._read(place, oldest, cursor)
+            except SlackRefused as refusal:
+                if refusal.code == "thread_not_found":
+                    return ""
+                if refusal.code in UNREADABLE:
+                    return None
+                raise
+            messages: list[dict[str, Any]] = page.get("messages", [])
+            for message in messages:
+                if _key_of(message) == key:
+                    return str(message["ts"])
+            cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
+            if not cursor:
+                return ""
+        return None
+
+    async def _read(self, place: _Place, oldest: str, cursor: str) -> AsyncSlackResponse:
+        if place.thread:
+            return await self._reader.conversations_replies(
+                channel=place.channel,
+                ts=place.thread,
+                oldest=oldest,
+                cursor=cursor or None,
+                limit=MESSAGES_A_PAGE,
+                include_all_metadata=True,
+            )
+        return await self._reader.conversations_history(
+            channel=place.channel,
+            oldest=oldest,
+            cursor=cursor or None,
+            limit=MESSAGES_A_PAGE,
+            include_all_metadata=True,
+        )
+
+
+def _held(pace: Pace, key: str, trouble: TransientError) -> TransientError:
+    """A pause Slack asked for holds the whole queue; what was surely not sent is no failed attempt."""
+    if trouble.retry_after is None:
+        return trouble
+    pace.hold(key, trouble.retry_after.total_seconds())
+    return Later(trouble.message, retry_after=trouble.retry_after)
+
+
+def _key_of(message: Mapping[str, Any]) -> str:
+    metadata = message.get("metadata") or {}
+    if metadata.get("event_type") != EVENT_TYPE:
+        return ""
+    return str((metadata.get("event_payload") or {}).get("key") or "")
+
+
+def _fingerprint(message: Message) -> str:
+    drawn = json.dumps([message.text, list(message.blocks)], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(drawn.encode()).hexdigest()[:32]
+
+
+def _with_small(message: Message, said: str) -> Message:
+    """The message with a line in small print under it."""
+    line = {"type": "context", "elements": [{"type": "mrkdwn", "text": said}]}
+    blocks = [*message.blocks[: BLOCKS_MOST - 1], line] if message.blocks else []
+    return Message(f"{message.text}\n{said}", blocks)
