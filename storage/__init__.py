@@ -1,0 +1,1 @@
+"""What is kept: tables, migrations, the codec, and transactions over them."""

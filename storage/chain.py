@@ -1,0 +1,62 @@
+"""The hash chain that makes a pipeline's history tamper-evident, and lets words be erased without breaking it.
+
+    digest = sha256(salt ‖ what people wrote: name, body, answer, sentence)
+    chain  = sha256(previous chain ‖ facts: pipeline, number, time, kind, who, how, release, refused … and the digest)
+
+Erasing forgets the words and the salt: without the salt the digest says nothing about what was written, and the chain
+needs only the digest. Who acted (an id, not a name) is a fact and stays: an audit log that cannot say who is none.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+START = "0" * 64
+"""What the first event of a pipeline is chained to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The part of an event row the chain speaks of; instants in microseconds."""
+
+    pipeline_id: str
+    seq: int
+    at: int
+    actor: str
+    via: str
+    kind: str
+    schema: int
+    release: str
+    refused: bool
+    dedupe_key: str | None
+    world_revision: int
+
+    def chained(self, previous: str, digest: str) -> str:
+        """The link's hash."""
+        facts = (
+            self.pipeline_id,
+            self.seq,
+            self.at,
+            self.actor,
+            self.via,
+            self.kind,
+            self.schema,
+            self.release,
+            self.refused,
+            self.dedupe_key,
+            self.world_revision,
+            digest,
+        )
+        return sha256(previous.encode() + _canonical(facts)).hexdigest()
+
+
+def digest_of(salt: bytes, words: tuple[str, str, str, str]) -> str:
+    """The hash of what was written: name, body, answer, sentence."""
+    return sha256(salt + _canonical(words)).hexdigest()
+
+
+def _canonical(values: tuple[Any, ...]) -> bytes:
+    return json.dumps(values, separators=(",", ":")).encode()

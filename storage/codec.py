@@ -1,0 +1,177 @@
+"""The core's frozen values as text and back: deterministic JSON with a schema number, and upcasters for older text.
+
+pydantic reads and writes the dataclasses themselves, so the core needs no twins of them. A pipeline's state leaves out
+its definitions, which are stored once by revision: a snapshot stays small however long the definition is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast, get_args
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from core.releases.effects import Effect
+from core.releases.events import Event
+from core.releases.pipeline import Pipeline
+from core.releases.state import PipelineState
+from core.releases.world import World
+from storage.errors import CodecError
+
+T = TypeVar("T")
+Raw = dict[str, Any]
+Upcaster = Callable[[Raw], Raw]
+
+SCHEMA = 1
+"""The number written with everything now. Raise it when a stored shape changes, and add the upcasters."""
+
+UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
+"""(kind, schema) → function that lifts text of that schema to the next. Kinds without one are unchanged between them.
+
+Kinds are class names of events and effects, `PipelineState`, `Pipeline` and `World`. They see plain JSON and never the
+classes, which will have moved on.
+"""
+
+_EVENTS: Mapping[str, type] = {member.__name__: member for member in get_args(Event)}
+_EFFECTS: Mapping[str, type] = {member.__name__: member for member in get_args(Effect)}
+_LEFT_OUT = {"definition", "pinned"}
+_ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
+
+
+class Codec:
+    """Writes text of `schema` and reads any text up to it."""
+
+    def __init__(self, schema: int = SCHEMA, upcasters: Mapping[tuple[str, int], Upcaster] = UPCASTERS) -> None:
+        self.schema = schema
+        self._upcasters = upcasters
+
+    def encode_state(self, state: PipelineState) -> str:
+        """A snapshot without its definitions; the revisions of those it is pinned to are named."""
+        pinned = json.dumps([p.revision for p in state.pinned], separators=(",", ":"))
+        rest = _dump(_adapter(PipelineState), state, exclude=_LEFT_OUT)
+        return f'{{"pinned":{pinned},{rest[1:]}'
+
+    def decode_state(
+        self, text: str, schema: int, definition_revision: str, definitions: Mapping[str, Pipeline]
+    ) -> PipelineState:
+        """A snapshot with its definitions put back; `definitions` are the pipeline's, by revision."""
+        raw = self._lift("PipelineState", text, schema)
+        try:
+            raw["definition"] = definitions[definition_revision]
+            raw["pinned"] = tuple(definitions[revision] for revision in raw["pinned"])
+        except KeyError as missing:
+            msg = f"The definition {missing} of a stored pipeline is missing from the database."
+            raise CodecError(msg) from None
+        return self._validate(PipelineState, raw)
+
+    def encode_definition(self, definition: Pipeline) -> str:
+        """One definition."""
+        return _dump(_adapter(Pipeline), definition)
+
+    def decode_definition(self, text: str, schema: int) -> Pipeline:
+        """One definition."""
+        return self._validate(Pipeline, self._lift("Pipeline", text, schema))
+
+    def encode_event(self, event: Event) -> tuple[str, str]:
+        """The event's kind (its class name) and text."""
+        return type(event).__name__, _dump(_adapter(type(event)), event)
+
+    def decode_event(self, kind: str, text: str, schema: int) -> Event:
+        """The event of this kind."""
+        return cast("Event", self._decode_member(_EVENTS, kind, text, schema))
+
+    def encode_effect(self, effect: Effect) -> tuple[str, str]:
+        """The effect's kind (its class name) and text."""
+        return type(effect).__name__, _dump(_adapter(type(effect)), effect)
+
+    def decode_effect(self, kind: str, text: str, schema: int) -> Effect:
+        """The effect of this kind."""
+        return cast("Effect", self._decode_member(_EFFECTS, kind, text, schema))
+
+    def encode_world(self, world: World) -> str:
+        """The world as people wrote it; revision, outages and the last sign of life are kept in tables."""
+        raw = _adapter(World).dump_python(world, exclude={"revision", "outages", "observed_until"})
+        return json.dumps(raw, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
+
+    def decode_world(self, text: str, schema: int) -> World:
+        """The world as people wrote it; whoever loads it adds revision, outages and the last sign of life."""
+        return self._validate(World, self._lift("World", text, schema))
+
+    def _decode_member(self, members: Mapping[str, type], kind: str, text: str, schema: int) -> Any:
+        raw = self._lift(kind, text, schema)
+        if kind not in members:
+            msg = f"“{kind}” is not known to this version of Andon; it was stored by another one."
+            raise CodecError(msg)
+        return self._validate(members[kind], raw)
+
+    def _lift(self, kind: str, text: str, schema: int) -> Raw:
+        if schema > self.schema:
+            msg = (
+                f"A stored {kind} has schema {schema}, but this version of Andon reads up to {self.schema}. "
+                "Start the newer version again."
+            )
+            raise CodecError(msg)
+        try:
+            raw: Raw = json.loads(text)
+        except ValueError as error:
+            msg = f"A stored {kind} is not JSON: {error}."
+            raise CodecError(msg) from None
+        for step in range(schema, self.schema):
+            lift = self._upcasters.get((kind, step))
+            raw = lift(raw) if lift else raw
+        return raw
+
+    def _validate(self, wanted: type[T], raw: Raw) -> T:
+        try:
+            value: T = _adapter(wanted).validate_python(raw)
+        except ValidationError as error:
+            where = "; ".join(
+                f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)[:3]
+            )
+            msg = f"A stored {wanted.__name__} does not fit this version of Andon: {where}."
+            raise CodecError(msg) from None
+        return value
+
+
+def mended(value: T) -> T:
+    """The value with half characters replaced.
+
+    Programs' output may hold halves of a surrogate pair, which no database and no UTF-8 can keep. What cannot be
+    stored must not be decided on either: an event that `encode_event` refuses is mended before anything else sees it.
+    """
+    adapter = _adapter(type(value))
+    return cast("T", adapter.validate_python(_mend(adapter.dump_python(value))))
+
+
+def _adapter(of: Any) -> TypeAdapter[Any]:
+    """Made when first needed: each costs milliseconds."""
+    if of not in _ADAPTERS:
+        _ADAPTERS[of] = TypeAdapter(of)
+    return _ADAPTERS[of]
+
+
+def _dump(adapter: TypeAdapter[T], value: T, exclude: set[str] | None = None) -> str:
+    try:
+        return adapter.dump_json(value, exclude=exclude).decode()
+    except (PydanticSerializationError, UnicodeEncodeError) as error:
+        msg = f"This holds text that cannot be stored: {type(error).__name__}."
+        raise CodecError(msg) from None
+
+
+def _mend(raw: Any) -> Any:
+    if isinstance(raw, str):
+        return raw.encode("utf-8", "replace").decode()
+    if isinstance(raw, dict):
+        return {key: _mend(value) for key, value in raw.items()}
+    if isinstance(raw, list | tuple):
+        return [_mend(value) for value in raw]
+    return raw
+
+
+def _plain(value: Any) -> Any:
+    """What JSON lacks; sets are sorted, so that one world is always one text."""
+    if isinstance(value, frozenset | set):
+        return sorted(value)
+    return value.isoformat()

@@ -1,0 +1,93 @@
+"""A pipeline's past: lines for people, erasing of words, and the proof that nothing else was changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select, update
+
+from storage import chain
+from storage.instants import from_number, to_number
+from storage.tables import events, outbox, pipelines, seen
+
+if TYPE_CHECKING:
+    from storage.journal import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLine:
+    """One event, for people."""
+
+    seq: int
+    at: datetime
+    actor: str
+    via: str
+    kind: str
+    sentence: str
+    release: str
+    refused: bool
+
+
+class History:
+    """Events that were recorded, within one transaction."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    def lines(
+        self, pipeline_id: str, *, limit: int = 20, before: int | None = None, release: str = ""
+    ) -> Sequence[HistoryLine]:
+        """Events, newest first; `before` is a number to go on from."""
+        e = events.c
+        query = select(e.seq, e.at, e.actor_name, e.actor, e.via, e.kind, e.sentence, e.release, e.refused)
+        query = query.where(e.pipeline_id == pipeline_id).order_by(e.seq.desc()).limit(limit)
+        if before is not None:
+            query = query.where(e.seq < before)
+        if release:
+            query = query.where(e.release == release)
+        return tuple(
+            HistoryLine(
+                r.seq, from_number(r.at), r.actor_name or r.actor, r.via, r.kind, r.sentence, r.release, r.refused
+            )
+            for r in self._transaction.connection.execute(query)
+        )
+
+    def erase_text(self, pipeline_id: str, seqs: Sequence[int]) -> int:
+        """Forget what was written in these events, for ever; the chain still verifies. Returns how many were erased."""
+        forgotten = {"body": "", "answer": "", "sentence": "", "actor_name": "", "salt": b""}
+        which = (events.c.pipeline_id == pipeline_id) & events.c.seq.in_(seqs)
+        return self._transaction.connection.execute(update(events).where(which).values(forgotten)).rowcount
+
+    def verify(self, pipeline_id: str) -> int | None:
+        """The number of the first event that was changed, removed or put in; None if history is whole."""
+        end = self._transaction.connection.execute(
+            select(pipelines.c.version, pipelines.c.chain).where(pipelines.c.id == pipeline_id)
+        ).first()
+        previous, expected = chain.START, 1
+        query = select(events).where(events.c.pipeline_id == pipeline_id).order_by(events.c.seq)
+        for row in self._transaction.connection.execute(query.execution_options(yield_per=500)):
+            link = chain.Link(**{name: getattr(row, name) for name in chain.Link.__slots__})
+            words = (row.actor_name, row.body, row.answer, row.sentence)
+            is_whole = _is_erased(row.salt, words) or chain.digest_of(row.salt, words) == row.digest
+            if row.seq != expected or not is_whole or link.chained(previous, row.digest) != row.chain:
+                return expected
+            previous, expected = row.chain, expected + 1
+        if end is None:
+            return None if expected == 1 else 1
+        return None if (end.version, end.chain) == (expected - 1, previous) else min(expected, end.version + 1)
+
+    def prune(self, before: datetime) -> int:
+        """Drop what nobody asks for any more (delivered effects, silent deliveries, settled webhooks); how many."""
+        at = to_number(before)
+        gone = self._transaction.connection.execute(
+            outbox.delete().where(outbox.c.state == "done", outbox.c.created_at < at)
+        ).rowcount
+        gone += self._transaction.connection.execute(seen.delete().where(seen.c.at < at)).rowcount
+        return gone + self._transaction.inbox.prune(before)
+
+
+def _is_erased(salt: bytes, words: Sequence[str]) -> bool:
+    return not salt and not any(words)

@@ -1,0 +1,166 @@
+"""The few statements of the hot path, as prepared SQL: the one place where speed beats comfort.
+
+SQLAlchemy compiles each statement once for the dialect at hand; afterwards rows go straight to the driver, many at a
+time. This costs a fifth of executing the expression again and again (`bench/transitions.py`), and keeps the SQL right
+for every dialect without writing it twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    Dialect,
+    bindparam,
+    exists,
+    insert,
+    literal_column,
+    null,
+    select,
+    text,
+    union_all,
+    update,
+)
+from sqlalchemy.sql import ClauseElement
+
+from storage import dialects
+from storage.tables import OPEN, events, outbox, pipelines, seen
+
+Row = tuple[Any, ...]
+
+
+class Prepared:
+    """A statement compiled for one dialect; rows are tuples in the order of `names`."""
+
+    def __init__(self, statement: ClauseElement, dialect: Dialect, names: Sequence[str]) -> None:
+        compiled: Any = statement.compile(dialect=dialect)
+        self._sql = str(compiled)
+        self._names = tuple(f"b_{name}" for name in names)
+        assert set(compiled.params) == set(self._names), f"{set(compiled.params)} is not {set(self._names)}"
+        order: Sequence[str] | None = compiled.positiontup
+        self._places = None if order is None else tuple(self._names.index(name) for name in order)
+        self._is_straight = self._places == tuple(range(len(self._names)))
+
+    def _bind(self, row: Row) -> Any:
+        if self._is_straight:
+            return row
+        if self._places is None:
+            return dict(zip(self._names, row, strict=True))
+        return tuple(row[place] for place in self._places)
+
+    def one(self, connection: Connection, row: Row) -> CursorResult[Any]:
+        """Run it with one row."""
+        return connection.exec_driver_sql(self._sql, self._bind(row))
+
+    def many(self, connection: Connection, rows: Sequence[Row]) -> int:
+        """Run it with many rows; how many it touched."""
+        if len(rows) == 1:
+            return self.one(connection, rows[0]).rowcount
+        return connection.exec_driver_sql(self._sql, [self._bind(row) for row in rows]).rowcount
+
+
+EVENT = tuple(c.name for c in events.columns if c.name != "id")
+OUTBOX = tuple(c.name for c in outbox.columns if c.name != "seq")
+SEEN = tuple(c.name for c in seen.columns)
+CLAIMED = tuple(outbox.c[name] for name in (
+    "seq", "key", "pipeline_id", "lane", "kind", "schema", "body", "attempts", "fence", "created_at", "claimed_until",
+))  # fmt: skip
+MOVED = ("version", "chain", "wake_at")
+SNAPSHOT = ("schema", "state", "definition_revision")
+
+
+class Statements:
+    """Every prepared statement, for one dialect; what each row must hold stands beside it."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.insert_event = Prepared(insert(events).inline().values(_binds(EVENT)), dialect, EVENT)
+        self.insert_seen = Prepared(insert(seen).inline().values(_binds(SEEN)), dialect, SEEN)
+        effects = dialects.insert_or_ignore(outbox, dialect.name).inline().values(_binds(OUTBOX))
+        self.insert_effect = Prepared(effects, dialect, OUTBOX)
+        self.earlier = Prepared(_earlier(), dialect, ("pipeline_id", "key"))
+
+        unmoved = (pipelines.c.id == _b("id"), pipelines.c.version == _b("old_version"))
+        save = update(pipelines).where(*unmoved).values(_binds((*MOVED, *SNAPSHOT)))
+        self.save = Prepared(save, dialect, (*MOVED, *SNAPSHOT, "id", "old_version"))
+        advance = update(pipelines).where(*unmoved).values(_binds(MOVED))
+        self.advance = Prepared(advance, dialect, (*MOVED, "id", "old_version"))
+
+        self.claim = Prepared(_claim(dialect.name), dialect, ("now", "until", "most"))
+        held = (outbox.c.seq == _b("seq"), outbox.c.state == _word("claimed"), outbox.c.fence == _b("fence"))
+        end = update(outbox).where(*held).values(claimed_until=null(), **_binds(("state", "last_error")))
+        self.end = Prepared(end, dialect, ("state", "last_error", "seq", "fence"))
+        postponed = ("last_error", "due_at", "attempts")
+        postpone = update(outbox).where(*held)
+        postpone = postpone.values(claimed_until=null(), state=_word("pending"), **_binds(postponed))
+        self.postpone = Prepared(postpone, dialect, (*postponed, "seq", "fence"))
+        first = (
+            select(outbox.c.due_at)
+            .where(text(OPEN), _is_head())
+            .order_by(outbox.c.due_at)
+            .limit(_number(1))
+            .offset(_number(0))
+        )
+        self.next_due = Prepared(first, dialect, ())
+
+
+def _b(name: str) -> Any:
+    # Prefixed, because SQLAlchemy keeps the bare names of columns for itself in INSERT and UPDATE.
+    return bindparam(f"b_{name}")
+
+
+def _binds(names: Sequence[str]) -> dict[str, Any]:
+    return {name: _b(name) for name in names}
+
+
+def _word(word: str) -> Any:
+    """A constant written into the SQL, so that the planner sees that a partial index applies."""
+    return literal_column(f"'{word}'")
+
+
+def _number(number: int) -> Any:
+    return literal_column(str(number))
+
+
+def _earlier() -> ClauseElement:
+    """The answer that was given to a delivery when it came first: (answer, was it refused)."""
+    event = select(events.c.answer, events.c.refused).where(
+        events.c.pipeline_id == _b("pipeline_id"), events.c.dedupe_key == _b("key")
+    )
+    silent = select(seen.c.answer, literal_column("1 = 0")).where(
+        seen.c.pipeline_id == _b("pipeline_id"), seen.c.key == _b("key")
+    )
+    return union_all(event, silent)
+
+
+def _is_head() -> Any:
+    """Whether nothing that is still open stands before it in its lane."""
+    before = outbox.alias("earlier")
+    still_open = before.c.state.in_([_word("pending"), _word("claimed")])
+    return ~exists().where(before.c.lane == outbox.c.lane, before.c.seq < outbox.c.seq, still_open)
+
+
+def _claim(dialect: str) -> ClauseElement:
+    """Lease the heads of lanes that are due.
+
+    The test of state and time stands in the outer WHERE too: on PostgreSQL a replica that waited for the row looks at
+    it again there, and then takes nothing.
+    """
+    is_open = outbox.c.state.in_([_word("pending"), _word("claimed")])
+    is_due = outbox.c.due_at <= _b("now")
+    heads = select(outbox.c.seq).where(is_open, is_due, _is_head()).order_by(outbox.c.due_at, outbox.c.seq)
+    heads = dialects.skip_locked(heads.limit(_b("most")).offset(_number(0)), dialect)
+    return (
+        update(outbox)
+        .where(outbox.c.seq.in_(heads), is_open, is_due)
+        .values(
+            state=_word("claimed"),
+            attempts=outbox.c.attempts + _number(1),
+            fence=outbox.c.fence + _number(1),
+            claimed_until=_b("until"),
+            due_at=_b("until"),
+        )
+        .returning(*CLAIMED)
+    )

@@ -1,0 +1,384 @@
+"""The store and its transactions: states, events in their chains, and what must be delivered, written together.
+
+A `Transaction` gathers what `append`, `create`, `rewake` and `put_effects` are given and writes it in a few statements
+when it ends (or when anything reads through it), so that a hundred decisions cost little more than one. It knows
+nothing of rules: whoever decides hands it the new state.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.engine import make_url
+
+from core.releases.effects import Effect
+from core.releases.pipeline import Pipeline
+from core.releases.state import PipelineState
+from core.releases.world import Actor
+from storage import chain, dialects, hot
+from storage.codec import Codec
+from storage.errors import VersionConflict
+from storage.history import History
+from storage.instants import from_number_or_none, to_number, to_number_or_none
+from storage.lanes import Lanes
+from storage.migrate import migrate
+from storage.records import Inbox, Liveness, Messages, Tokens, Worlds
+from storage.tables import definitions, pipelines
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of a pipeline's chain: the number of its last event, and that event's link."""
+
+    version: int
+    chain: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A pipeline as it is stored."""
+
+    state: PipelineState
+    head: Head
+    wake_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """An event to be recorded. `body` is the codec's text; `answer` is for who asked, `sentence` for the history."""
+
+    at: datetime
+    actor: Actor
+    kind: str
+    body: str
+    answer: str
+    sentence: str
+    release: str
+    refused: bool
+    dedupe_key: str
+    world_revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What was answered when a delivery came first."""
+
+    answer: str
+    refused: bool
+
+
+@dataclass(slots=True)
+class _Change:
+    """The end of a pipeline's row in this transaction."""
+
+    old_version: int
+    head: Head
+    wake_at: datetime | None
+    state: PipelineState | None
+
+
+class Transaction:
+    """One unit of work. Not thread-safe; ends with the `with` block of `Store.transaction`."""
+
+    def __init__(self, connection: Connection, codec: Codec, statements: hot.Statements) -> None:
+        self.codec = codec
+        self.statements = statements
+        self._connection = connection
+        self._changes: dict[str, _Change] = {}
+        self._events: list[hot.Row] = []
+        self._seen: list[hot.Row] = []
+        self._effects: list[hot.Row] = []
+
+    @property
+    def connection(self) -> Connection:
+        """The connection, with everything gathered so far written: whoever reads through it sees it."""
+        self.flush()
+        return self._connection
+
+    # ---- pipelines and their events ---------------------------------------------------------------------------------
+
+    def load(self, pipeline_id: str) -> Loaded | None:
+        """One pipeline, or None if there is none of this name."""
+        return next(iter(self._load(pipeline_id)), (None, None))[1]
+
+    def load_all(self) -> dict[str, Loaded]:
+        """Every pipeline, by id."""
+        return dict(self._load(None))
+
+    def _load(self, only: str | None) -> Iterator[tuple[str, Loaded]]:
+        connection = self.connection
+        bodies = select(definitions)
+        rows = select(pipelines).order_by(pipelines.c.id)
+        if only is not None:
+            bodies = bodies.where(definitions.c.pipeline_id == only)
+            rows = rows.where(pipelines.c.id == only)
+        texts = {(d.pipeline_id, d.revision): (d.body, d.schema) for d in connection.execute(bodies)}
+        for row in connection.execute(rows).all():
+            known = _Definitions(self.codec, row.id, texts)
+            state = self.codec.decode_state(row.state, row.schema, row.definition_revision, known)
+            yield row.id, Loaded(state, Head(row.version, row.chain), from_number_or_none(row.wake_at))
+
+    def earlier(self, pipeline_id: str, key: str) -> Earlier | None:
+        """The answer given when this delivery came first, or None."""
+        found: Any = self.statements.earlier.one(self._connection, (pipeline_id, key)).first()
+        return None if found is None else Earlier(found[0], bool(found[1]))
+
+    def create(self, state: PipelineState, entry: Entry, wake_at: datetime | None) -> Head:
+        """A new pipeline and its first event. The row is written at once, because events refer to it."""
+        revision = state.definition.revision
+        self._put_definitions(state, before=None)
+        head = self._link(state.id, Head(0, chain.START), entry)
+        row = {
+            "id": state.id,
+            "version": head.version,
+            "chain": head.chain,
+            "wake_at": to_number_or_none(wake_at),
+            "schema": self.codec.schema,
+            "state": self.codec.encode_state(state),
+            "definition_revision": revision,
+        }
+        self._connection.execute(pipelines.insert(), row)
+        return head
+
+    def append(
+        self,
+        pipeline_id: str,
+        head: Head,
+        entry: Entry,
+        *,
+        before: PipelineState,
+        after: PipelineState,
+        wake_at: datetime | None,
+    ) -> Head:
+        """Record an event after `head`, and the state that follows; returns the new head.
+
+        That the stored version still is `head`'s is checked when it is written: VersionConflict.
+        """
+        new = self._link(pipeline_id, head, entry)
+        if after is not before:
+            self._put_definitions(after, before=before)
+        change = self._change(pipeline_id, head, wake_at)
+        change.head = new
+        change.state = after if after is not before else change.state
+        return new
+
+    def rewake(self, pipeline_id: str, head: Head, wake_at: datetime | None) -> None:
+        """Change nothing but when the pipeline wants to be woken."""
+        self._change(pipeline_id, head, wake_at)
+
+    def put_seen(self, pipeline_id: str, key: str, at: datetime, answer: str) -> None:
+        """Remember a delivery that left no event; `pipeline_id` may be empty."""
+        self._seen.append((pipeline_id, key, to_number(at), _plain(answer)))
+
+    def put_effects(self, pipeline_id: str, effects: Sequence[Effect], at: datetime) -> None:
+        """Have these delivered, due at once. Keys are unique within a pipeline; raises KeyReused when written."""
+        self._effects.extend(self.outbox_rows(pipeline_id, effects, at))
+
+    def outbox_rows(self, pipeline_id: str, effects: Sequence[Effect], at: datetime) -> list[hot.Row]:
+        """Effects as rows; raises CodecError before anything is written."""
+        return Lanes.rows(self.codec, pipeline_id, effects, to_number(at))
+
+    def _change(self, pipeline_id: str, head: Head, wake_at: datetime | None) -> _Change:
+        change = self._changes.get(pipeline_id)
+        if change is None:
+            change = self._changes[pipeline_id] = _Change(head.version, head, wake_at, None)
+        change.wake_at = wake_at
+        return change
+
+    def _link(self, pipeline_id: str, head: Head, entry: Entry) -> Head:
+        at = to_number(entry.at)
+        words = (_plain(entry.actor.name), entry.body, _plain(entry.answer), _plain(entry.sentence))
+        link = chain.Link(
+            pipeline_id=pipeline_id,
+            seq=head.version + 1,
+            at=at,
+            actor=_plain(entry.actor.id),
+            via=entry.actor.via.value,
+            kind=entry.kind,
+            schema=self.codec.schema,
+            release=entry.release,
+            refused=entry.refused,
+            dedupe_key=entry.dedupe_key or None,
+            world_revision=entry.world_revision,
+        )
+        salt = secrets.token_bytes(16)
+        digest = chain.digest_of(salt, words)
+        linked = link.chained(head.chain, digest)
+        name, body, answer, sentence = words
+        self._events.append(
+            (
+                pipeline_id, link.seq, at, link.actor, name, link.via, link.kind, link.schema, body, answer, sentence,
+                link.release, link.refused, link.dedupe_key, link.world_revision, salt, digest, linked,
+            )
+        )  # fmt: skip
+        return Head(link.seq, linked)
+
+    def _put_definitions(self, state: PipelineState, before: PipelineState | None) -> None:
+        stored = () if before is None else (before.definition, *before.pinned)
+        known = {d.revision for d in stored}
+        new = [d for d in (state.definition, *state.pinned) if d.revision not in known]
+        for definition in new:
+            row = {
+                "pipeline_id": state.id,
+                "revision": definition.revision,
+                "schema": self.codec.schema,
+                "body": self.codec.encode_definition(definition),
+            }
+            self._connection.execute(dialects.insert_or_ignore(definitions, self._connection.dialect.name), row)
+
+    def flush(self) -> None:
+        """Write what was gathered. Raises VersionConflict, KeyReused or the database's errors."""
+        if not (self._changes or self._events or self._seen or self._effects):
+            return
+        changes, self._changes = self._changes, {}
+        new_events, self._events = self._events, []
+        new_seen, self._seen = self._seen, []
+        new_effects, self._effects = self._effects, []
+        self._flush_changes(changes)
+        if new_events:
+            self.statements.insert_event.many(self._connection, new_events)
+        if new_seen:
+            self.statements.insert_seen.many(self._connection, new_seen)
+        if new_effects:
+            self.outbox.insert(new_effects)
+
+    def _flush_changes(self, changes: Mapping[str, _Change]) -> None:
+        saves: list[hot.Row] = []
+        moves: list[hot.Row] = []
+        for pipeline_id, change in changes.items():
+            moved = (change.head.version, change.head.chain, to_number_or_none(change.wake_at))
+            where = (pipeline_id, change.old_version)
+            if change.state is None:
+                moves.append((*moved, *where))
+            else:
+                state = change.state
+                snapshot = (self.codec.schema, self.codec.encode_state(state), state.definition.revision)
+                saves.append((*moved, *snapshot, *where))
+        for statement, rows in ((self.statements.save, saves), (self.statements.advance, moves)):
+            if rows and statement.many(self._connection, rows) != len(rows):
+                raise VersionConflict
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Work that can fail alone: an error undoes what was written inside, and nothing before it."""
+        with self.connection.begin_nested():
+            yield
+            self.flush()
+
+    # ---- the rest ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def outbox(self) -> Lanes:
+        """Effects to be delivered."""
+        return Lanes(self)
+
+    @cached_property
+    def history(self) -> History:
+        """What happened."""
+        return History(self)
+
+    @cached_property
+    def messages(self) -> Messages:
+        """Where messages can be found again."""
+        return Messages(self)
+
+    @cached_property
+    def inbox(self) -> Inbox:
+        """Webhooks, stored first."""
+        return Inbox(self)
+
+    @cached_property
+    def worlds(self) -> Worlds:
+        """What pipelines share."""
+        return Worlds(self)
+
+    @cached_property
+    def liveness(self) -> Liveness:
+        """When Andon was looking, and when not."""
+        return Liveness(self)
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """Who may use the HTTP API."""
+        return Tokens(self)
+
+
+class _Definitions(Mapping[str, Pipeline]):
+    """A pipeline's definitions by revision, each decoded when it is asked for."""
+
+    def __init__(self, codec: Codec, pipeline_id: str, texts: Mapping[tuple[str, str], tuple[str, int]]) -> None:
+        self._codec = codec
+        self._id = pipeline_id
+        self._texts = texts
+
+    def __getitem__(self, revision: str) -> Pipeline:
+        return self._codec.decode_definition(*self._texts[self._id, revision])
+
+    def __iter__(self) -> Iterator[str]:
+        return (revision for owner, revision in self._texts if owner == self._id)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _plain(words: str) -> str:
+    """Words as any database keeps them: PostgreSQL refuses NUL, every one refuses half characters."""
+    return words.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
+class Store:
+    """A database: opened, brought up to date, locked against a second process where it is a file."""
+
+    def __init__(self, url: str, *, codec: Codec | None = None) -> None:
+        """Raises StoreLocked, StorageError."""
+        parsed = dialects.parse_url(url)
+        self._lock = dialects.lock(parsed)
+        try:
+            self._writer: Engine = dialects.writing_engine(parsed)
+            self._reader: Engine = dialects.reading_engine(parsed)
+            migrate(self._writer)
+        except BaseException:
+            self.close()
+            raise
+        self.codec = codec or Codec()
+        self._statements = hot.Statements(self._writer.dialect)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Work that is written as a whole when the block ends, or not at all."""
+        with self._writer.connect() as connection, connection.begin():
+            transaction = Transaction(connection, self.codec, self._statements)
+            yield transaction
+            transaction.flush()
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """A look at what is committed, beside the writer."""
+        with self._reader.connect() as connection, connection.begin():
+            yield Transaction(connection, self.codec, self._statements)
+
+    def verify(self, pipeline_id: str) -> int | None:
+        """The number of the first event that was changed, removed or put in; None if history is whole."""
+        with self.reading() as transaction:
+            return transaction.history.verify(pipeline_id)
+
+    def close(self) -> None:
+        """Close every connection and let go of the file."""
+        for engine in (getattr(self, "_writer", None), getattr(self, "_reader", None)):
+            if engine is not None:
+                engine.dispose()
+        if self._lock is not None:
+            self._lock.release()
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a SQLite file."""
+    return make_url("sqlite://").set(database=str(path)).render_as_string()
