@@ -5,7 +5,8 @@ Theory of operation
 `decide(state, event, world, now)` is a pure function: no clock, no I/O, no randomness, no `async`. It has three parts:
 
 1. *Credit.* Bakes are credited with the time since the last look, less what Andon was down or blind (`bake`). This
-   comes first, because the event may end what the credit rests on: a reading that turns unknown ends it from now on only.
+   comes first, because the event may end what the credit rests on: a reading that turns unknown
+   ends it from now on only.
 2. *Apply.* One function for each event writes down what it says. A person's command that cannot apply raises
    `CommandRefused`, and nothing has changed. A machine's stale or repeated report changes nothing, without a word.
 3. *Settle.* What follows by itself is done to a fixed point: runs advance (`progress`, `rollback`), void requests are

@@ -107,6 +107,14 @@ class PipelineFile(Strict):
                 return Scope(ScopeKind.TARGET, name)
         return None
 
+    def deployer_of(self, stage: StagePart) -> tuple[str, dict[str, Any]]:
+        """The deployer of a stage and its settings, the pipeline's under its own."""
+        use, settings = self.deployer.use, self.deployer.with_
+        if stage.deployer is None:
+            return use, settings
+        is_same = stage.deployer.use in (None, use)
+        return stage.deployer.use or use, {**(settings if is_same else {}), **stage.deployer.with_}
+
     def is_production(self, stage: StagePart) -> bool:
         """Whether a stage serves customers."""
         if stage.production is not None:
@@ -171,10 +179,7 @@ def _plain(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _stage(file: PipelineFile, index: int) -> Stage:
     part = file.stages[index]
-    use, settings = file.deployer.use, file.deployer.with_
-    if part.deployer is not None:
-        is_same = part.deployer.use in (None, use)
-        use, settings = part.deployer.use or use, {**(settings if is_same else {}), **part.deployer.with_}
+    use, settings = file.deployer_of(part)
     batch = part.batch or file.batch
     return Stage(
         name=part.name,

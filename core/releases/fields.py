@@ -47,21 +47,18 @@ def name_suggestion(text: str) -> str:
 
 def _name(value: object) -> str:
     if not isinstance(value, str):
-        if isinstance(value, bool) or value is None or isinstance(value, int | float):
-            raise refusal(f"a name must be text, not {described(value)}", 'write it in quotes: "…"', "name")
-        raise refusal(f"a name must be text, not {described(value)}", "write one word", "name")
+        raise refusal(
+            f"a name is a word, not {described(value)}", "write a word that begins with a letter, as `wave-1`"
+        )
     if not _NAME.fullmatch(value) or len(value) > LONGEST_NAME:
         better = name_suggestion(value)
         raise refusal(
             f"`{shown(value, 50)}` cannot be a name: names are typed in chat, so they are small letters, digits and "
             f"single dashes, begin with a letter and have at most {LONGEST_NAME} characters",
             f"write `{better}`" if better and better != value else "choose a word such as `wave-1`",
-            "name",
         )
     if value in RESERVED:
-        raise refusal(
-            f"`{value}` is a word of the commands and cannot be a name", f"write `{value}-1`, for example", "name"
-        )
+        raise refusal(f"`{value}` is a word of the commands and cannot be a name", f"write `{value}-1`, for example")
     return value
 
 

@@ -68,7 +68,7 @@ class Organisation:
 
 @dataclass(frozen=True, slots=True)
 class OrganisationReading:
-    """What a document came to: the file as far as it was readable, the organisation if it is right, and the problems."""
+    """What a document came to: the file as far as it was readable, the organisation if right, and the problems."""
 
     file: OrganisationFile | None
     organisation: Organisation | None

@@ -15,9 +15,6 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 Path = tuple[str | int, ...]
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
-QUOTE_CODES = frozenset({"string_type", "name", "duration"})
-"""Codes of problems that quotes mend, where a bare word of the file was read as a number."""
-
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -56,7 +53,8 @@ def validated(model: type[ModelT], document: object) -> tuple[ModelT | None, tup
     """
     empty = _empties(document)
     problems = tuple(
-        Problem(path, f"`{path[-1]}` is empty", "fill it in, or leave the key out", code="empty") for path in empty
+        Problem(path, f"`{path[-1]}` is empty", "fill it in, or leave the key out", at_key=True, code="empty")
+        for path in empty
     )
     pruned = _without(document, empty)
     try:

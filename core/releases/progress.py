@@ -410,7 +410,12 @@ def _pass(draft: Draft, name: str, stage: Stage, release: Release, phase: Baking
         draft.put_target(replace(target, good=(target.current, *others)[: keep + 1]))
     run = draft.state.stage(name).run
     assert run is not None, "a passing release occupies its stage"
-    watch = Watch(release=release.id, until=draft.now + stage.watch, red_at_entry=run.red_at_entry)
+    watch = Watch(
+        release=release.id,
+        until=draft.now + stage.watch,
+        red_at_entry=run.red_at_entry,
+        entered_at=run.entered_at,
+    )
     draft.put_run(name, None)
     draft.put_stage(replace(draft.state.stage(name), watch=watch if stage.watch else None))
     passed = replace(draft.state.released(release.id), passed=(*release.passed, name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from core.errors import CommandRefused
@@ -46,6 +46,8 @@ from core.releases.words import listed, title
 from core.releases.world import ANDON
 
 ONE_DAY = timedelta(days=1)
+CLOCK_TOLERANCE = timedelta(seconds=5)
+"""How far the clock of an alarm's source may be behind ours."""
 TITLE_LENGTH = 200
 CHANGES_KEPT = 100
 FIRING_KEPT = 50
@@ -400,7 +402,7 @@ def _turned_red(draft: Draft, event: AlarmReported) -> None:
         for occupied in draft.state.stages:
             stage = draft.state.stage_definition(occupied.name)
             if stage is not None and covers(event.scope, stage):
-                acted = _act_on_alarm(draft, occupied.name, stage, event.alarm, said) or acted
+                acted = _act_on_alarm(draft, occupied.name, stage, event, said) or acted
     if not acted:
         draft.tell("", "alarm", f"{said[0].upper()}{said[1:]}; no stage in its scope is deploying, baking or watched.")
     for release in draft.state.releases:
@@ -412,9 +414,21 @@ def _anything_in_flight(draft: Draft) -> bool:
     return any(t.deployment is not None for t in draft.state.targets)
 
 
-def _act_on_alarm(draft: Draft, name: str, stage: Stage, alarm: str, said: str) -> bool:
+def _began_before(event: AlarmReported, entered_at: datetime | None) -> bool:
+    """Whether an episode came before the deployment that it would undo [9]."""
+    return event.started_at is not None and entered_at is not None and event.started_at < entered_at - CLOCK_TOLERANCE
+
+
+def _act_on_alarm(draft: Draft, name: str, stage: Stage, event: AlarmReported, said: str) -> bool:
+    alarm = event.alarm
     occupied = draft.state.stage(name)
     run, watch = occupied.run, occupied.watch
+    entered_at = run.entered_at if run is not None else watch.entered_at if watch is not None else None
+    if _began_before(event, entered_at):
+        if run is not None and event.alarm_state is AlarmState.ALARM and alarm not in run.red_at_entry:
+            # Heard late: it was red when the release entered. The bake does not end while it is.
+            draft.put_run(name, replace(run, red_at_entry=(*run.red_at_entry, alarm)))
+        return False
     if run is not None:
         if not rollback.is_moving_forward(run) or alarm in run.red_at_entry:
             return False

@@ -266,6 +266,8 @@ class Watch:
     release: str
     until: datetime
     red_at_entry: tuple[str, ...] = ()
+    entered_at: datetime | None = None
+    """When the release entered the stage: an alarm that began before says nothing about it [9]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
