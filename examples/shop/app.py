@@ -1,8 +1,7 @@
 """The shop itself: one unit of one version, the standard library only, so that it starts at once.
 
-Started as `python3 app.py --port PORT` in a directory with `version.json` and `page.html`. From the environment:
-`ANDON_VERSION` and `ANDON_TARGET` (what the page says), `SHOP_SWITCH` (a file
-all units share: which versions are broken).
+Started as `python3 -m shop.app --port PORT`, with `version.json` and `page.html` beside this file. It reads from the
+environment `ANDON_VERSION` and `ANDON_TARGET` (what the page says) and `SHOP_SWITCH` (the file of broken versions).
 
 A broken version answers its customers with 500 and its health check with 200, as real faults like to do.
 """
@@ -10,18 +9,16 @@ A broken version answers its customers with 500 and its health check with 200, a
 from __future__ import annotations
 
 import argparse
-import fcntl
 import html
 import json
 import os
 import signal
 import string
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,80 +26,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, quote, urlsplit
 
-ITEMS = {
-    "tea": ("Smoked tea", 4_50),
-    "mug": ("Stoneware mug", 12_00),
-    "lamp": ("Reading lamp", 39_90),
-    "book": ("A book of knots", 18_00),
-    "cord": ("Andon cord, 3 m", 9_95),
-    "bell": ("Brass bell", 24_00),
-}
-"""What is sold: name and price in cents."""
+from .page import ITEMS, basket_shown, goods, switch_shown
+from .switch import Switch
 
 _LARGEST_BODY = 64 * 1024
 _MOST_OF_ONE = 20
-_VERSIONS_SHOWN = 5
-
-
-class Switch:
-    """Which versions are broken, and which were ever started, in a file every unit reads anew when it changed."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._mark: tuple[int, int, int] | None = None
-        self._state: dict[str, list[str]] = {"broken": [], "seen": []}
-
-    def is_broken(self, version: str) -> bool:
-        """Whether this version is to answer with errors."""
-        return version in self._read()["broken"]
-
-    def versions(self) -> list[tuple[str, bool]]:
-        """The last versions that were started, newest first, and whether each is broken."""
-        state = self._read()
-        return [(version, version in state["broken"]) for version in reversed(state["seen"])][:_VERSIONS_SHOWN]
-
-    def see(self, version: str) -> None:
-        """A unit of this version was started."""
-        self._change(lambda state: {**state, "seen": _with(state["seen"], version)})
-
-    def turn(self, version: str, *, broken: bool) -> None:
-        """Break a version, or mend it."""
-
-        def turned(state: dict[str, list[str]]) -> dict[str, list[str]]:
-            rest = [other for other in state["broken"] if other != version]
-            return {"seen": _with(state["seen"], version), "broken": [*rest, version] if broken else rest}
-
-        self._change(turned)
-
-    def _read(self) -> dict[str, list[str]]:
-        if self._path is None:
-            return self._state
-        try:
-            found = self._path.stat()
-            mark = (found.st_ino, found.st_mtime_ns, found.st_size)
-            if mark != self._mark:
-                self._state, self._mark = json.loads(self._path.read_text()), mark
-        except FileNotFoundError:
-            self._state, self._mark = {"broken": [], "seen": []}, None
-        return self._state
-
-    def _change(self, change: Callable[[dict[str, list[str]]], dict[str, list[str]]]) -> None:
-        with self._lock:
-            if self._path is None:
-                self._state = change(self._state)
-                return
-            with self._path.with_name(self._path.name + ".lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                handle, fresh = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}-")
-                with os.fdopen(handle, "w") as file:
-                    json.dump(change(self._read()), file)
-                Path(fresh).replace(self._path)
-
-
-def _with(seen: Iterable[str], version: str) -> list[str]:
-    seen = list(seen)
-    return seen if version in seen else [*seen, version][-50:]
 
 
 class Counts:
@@ -332,9 +260,9 @@ class Visit(BaseHTTPRequestHandler):
                 colour=html.escape(shop.colour),
                 changes="".join(f"<li>{html.escape(change)}</li>" for change in shop.changes),
                 note=f'<p class="note" role="status">{html.escape(note)}</p>' if note else "",
-                goods="" if status.value >= 500 else _goods(),
-                basket="" if status.value >= 500 else _basket_shown(self._basket()),
-                switch=_switch_shown(shop),
+                goods="" if status.value >= 500 else goods(),
+                basket="" if status.value >= 500 else basket_shown(self._basket()),
+                switch=switch_shown(shop.switch.versions(), shop.version),
             ),
             "text/html; charset=utf-8",
         )
@@ -355,48 +283,6 @@ class Visit(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
-
-
-def _goods() -> str:
-    cards = (
-        f'<li class="item"><span class="picture" aria-hidden="true">{html.escape(name[0])}</span>'
-        f"<h3>{html.escape(name)}</h3><p>€ {price / 100:.2f}</p>"
-        f'<form method="post" action="/basket"><input type="hidden" name="item" value="{item}">'
-        f'<button>Put in basket<span class="unseen">: {html.escape(name)}</span></button></form></li>'
-        for item, (name, price) in ITEMS.items()
-    )
-    return (
-        f'<section aria-labelledby="goods"><h2 id="goods">Goods</h2><ul class="goods">{"".join(cards)}</ul></section>'
-    )
-
-
-def _basket_shown(basket: Mapping[str, int]) -> str:
-    if not basket:
-        inside = "<p>Your basket is empty.</p>"
-    else:
-        rows = "".join(f"<li>{count} × {html.escape(ITEMS[item][0])}</li>" for item, count in basket.items())
-        total = sum(ITEMS[item][1] * count for item, count in basket.items())
-        inside = (
-            f"<ul>{rows}</ul><p><strong>€ {total / 100:.2f}</strong></p>"
-            '<form method="post" action="/buy"><button class="main">Buy</button></form>'
-        )
-    return f'<section aria-labelledby="basket"><h2 id="basket">Basket</h2>{inside}</section>'
-
-
-def _switch_shown(shop: Shop) -> str:
-    rows = []
-    for version, is_broken in shop.switch.versions():
-        shown = html.escape(version)
-        verb, state = ("Mend it", "broken") if is_broken else ("Break it", "serves well")
-        here = " (this page)" if version == shop.version else ""
-        rows.append(
-            f"<li><span><strong>{shown}</strong>{here}: {state}</span>"
-            f'<form method="post" action="/_switch"><input type="hidden" name="version" value="{shown}">'
-            f'<input type="hidden" name="broken" value="{str(not is_broken).lower()}">'
-            f'<button class="{"mend" if is_broken else "break"}">{verb}'
-            f'<span class="unseen">: version {shown}</span></button></form></li>'
-        )
-    return "".join(rows)
 
 
 class _Server(ThreadingHTTPServer):

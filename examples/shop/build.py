@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
-_FILES = ("app.py", "page.html")
+_FILES = ("__init__.py", "app.py", "page.html", "page.py", "switch.py")
 
 # Dark enough for white text on them (contrast of 4.5 and more).
 _COLOURS = ("#1f5fa8", "#7a3e9d", "#0b6e6e", "#8a4b08", "#a12a5e", "#2f6b1f", "#4a4fb5", "#8c2f1b")
@@ -32,7 +32,7 @@ _CHANGES = (
     "A clearer message when something is sold out",
 )
 
-_MANIFEST = {"command": ["python3", "app.py", "--port", "{port}"], "env": {}, "health": "/healthz"}
+_MANIFEST = {"command": ["python3", "-m", "shop.app", "--port", "{port}"], "env": {}, "health": "/healthz"}
 
 
 def build(version: str, out_dir: Path, changes: Sequence[str] | None = None) -> Path:
@@ -47,11 +47,12 @@ def build(version: str, out_dir: Path, changes: Sequence[str] | None = None) -> 
     about = {"version": version, "colour": _COLOURS[seed[0] % len(_COLOURS)], "changes": list(changes)}
     out_dir.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=".build-", dir=out_dir))
+    (fresh / "shop").mkdir()
     for name in _FILES:
-        shutil.copyfile(_HERE / name, fresh / name)
-    for name, content in (("version.json", about), ("andon-artifact.json", _MANIFEST)):
+        shutil.copyfile(_HERE / name, fresh / "shop" / name)
+    for name, content in (("shop/version.json", about), ("andon-artifact.json", _MANIFEST)):
         (fresh / name).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
-    for path in (fresh, *fresh.iterdir()):
+    for path in (fresh, *fresh.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     final = out_dir / _directory_name(version)
     shutil.rmtree(final, ignore_errors=True)
