@@ -86,7 +86,6 @@ EVENTS: Final = (
     "channel_rename",
     "channel_unarchive",
     "group_left",
-    "group_rename",
     "member_joined_channel",
     "subteam_members_changed",
     "subteam_updated",

@@ -15,7 +15,7 @@ import json
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -23,6 +23,7 @@ from typing import Any, Final, Protocol
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
+from bot.render import Message
 from bot.slack_channels import Channels
 from bot.slack_client import Pace, SlackRefused, slack_errors
 from core.errors import TransientError
@@ -45,14 +46,6 @@ REMEMBERED: Final = 10_000
 
 class Later(TransientError):
     """Not a failed attempt: nothing was sent, and the same effect is wanted after `retry_after`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What is to be posted; `text` carries the whole meaning."""
-
-    text: str
-    blocks: Sequence[dict[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,7 +268,7 @@ class SlackPost:
                     ts=card.ts,
                     text=message.text[:TEXT_MOST],
                     # Text without blocks would take the blocks away: both are always sent.
-                    blocks=list(message.blocks),
+                    blocks=message.blocks,
                 )
         except TransientError as trouble:
             raise _held(self._pacing.edits, "chat.update", trouble) from trouble
@@ -329,7 +322,7 @@ class SlackPost:
                     thread_ts=place.thread or None,
                     reply_broadcast=is_broadcast or None,
                     text=message.text,
-                    blocks=list(message.blocks) or None,
+                    blocks=message.blocks or None,
                     metadata={"event_type": EVENT_TYPE, "event_payload": {"key": key}},
                     unfurl_links=False,
                     unfurl_media=False,
@@ -410,7 +403,7 @@ def _key_of(message: Mapping[str, Any]) -> str:
 
 
 def _fingerprint(message: Message) -> str:
-    drawn = json.dumps([message.text, list(message.blocks)], sort_keys=True, ensure_ascii=False)
+    drawn = json.dumps([message.text, message.blocks], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(drawn.encode()).hexdigest()[:32]
 
 
