@@ -45,9 +45,7 @@ class ApprovalPart(Shorthand):
 
     short_key: ClassVar[str] = "by"
     short_is_list: ClassVar[bool] = True
-    by: list[Name] = Field(
-        min_length=1, max_length=50, description="People, groups or teams.", examples=["[approvers]"]
-    )
+    by: Names = Field(min_length=1, description="People, groups or teams.", examples=["[approvers]"])
     count: int = Field(default=1, ge=1, le=20, description="How many of them [1].")
     expires: Duration = Field(default=timedelta(days=7), description="When an unanswered request lapses [7d].")
 

@@ -171,7 +171,8 @@ def _problem(model: type[BaseModel], detail: ErrorDetails) -> Problem:
         return Problem(path, sentence, mend if mend.startswith("did") else f"write one of them, such as `{choices[0]}`")
     if kind == "invalid_key":
         return Problem(path[:-1], f"a key must be text, not {described(value)}", "write the key in quotes", code=kind)
-    return Problem(path, detail["msg"].replace("Input should", "this should"), "change the value", code=kind)
+    sentence = detail["msg"].removeprefix("Value error, ").replace("Input should", "this should")
+    return Problem(path, sentence, "" if kind == "value_error" else "change the value", code=kind)
 
 
 def _how(kind: str, value: object) -> str:

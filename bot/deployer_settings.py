@@ -1,0 +1,34 @@
+"""What each deployer says of its settings in a definition file, offline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from core.releases.problems import Problem, nearest, validated
+
+DEPLOYERS = ("processes",)
+
+
+def validate(deployer: str, settings: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
+    """What is wrong with the settings of a deployer, and of the targets that share them; a `Validate`."""
+    if deployer == "processes":
+        return list(_processes(settings, targets))
+    return [Problem(("use",), f"there is no deployer `{deployer}`", nearest(deployer, DEPLOYERS))]
+
+
+def _processes(settings: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
+    from integrations.processes.config import Layout, ProcessesConfig, ProcessesTarget
+
+    # Paths come as text in a file; everything else must have its own kind.
+    config, problems = validated(ProcessesConfig, dict(settings))
+    yield from (replace(problem, path=("with", *problem.path)) for problem in problems)
+    is_whole = config is not None and not problems
+    for name, own in targets.items():
+        _, problems = validated(ProcessesTarget, dict(own))
+        yield from (replace(problem, path=("targets", name, *problem.path)) for problem in problems)
+        is_whole = is_whole and not problems
+    if is_whole:
+        _, problems = validated(Layout, {"front": settings["front"], "targets": dict(targets)})
+        yield from (replace(problem, path=("with", "front")) for problem in problems)
