@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from commands import mrkdwn
+from commands.grammar import VERBS
 from core.releases.words import duration
 from core.releases.world import Actor, Via
+
+# The core writes `why checkout`; how that is typed depends on where it is read.
+_COMMAND: Final = re.compile(rf"`(?:/release )?(?=(?:{'|'.join(VERBS)})\b)")
 
 
 class Dialect(Protocol):
@@ -39,7 +44,7 @@ class Slack:
 
     def words(self, text: str) -> str:
         """Escaped, so that it mentions nobody."""
-        return mrkdwn.escape(text.replace("`/release ", self._command))
+        return mrkdwn.escape(_COMMAND.sub(self._command, text))
 
     def strong(self, text: str) -> str:
         """Bold."""
@@ -62,7 +67,7 @@ class Shell:
 
     def words(self, text: str) -> str:
         """Without control characters."""
-        return mrkdwn.clean(text.replace("`/release ", "`andon "))
+        return mrkdwn.clean(_COMMAND.sub("`andon ", text))
 
     def strong(self, text: str) -> str:
         """As it is."""

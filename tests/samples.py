@@ -375,7 +375,7 @@ def rolled_back() -> PipelineState:
 
 def superseded() -> PipelineState:
     """1.4.3 took 1.4.2's place at gamma."""
-    state = with_release(start(), replace(NEW, passed=("beta",), status=Superseded(by="r3", at=NOW - MINUTE)))
+    state = with_release(start(), replace(NEW, passed=("beta",), status=Superseded(by="1.4.3", at=NOW - MINUTE)))
     newer = replace(NEW, id="r3", version="1.4.3", digest="sha256:3333", sequence=3, changes=())
     return with_release(state, replace(newer, passed=("beta",)))
 

@@ -1,0 +1,479 @@
+"""Draws Slack messages and views: words from `templates/`, structure, escaping and limits from here.
+
+A template prints nothing itself. It calls the builders of `draw`; every `{{ value }}` in it is escaped unless one of our
+filters made it. Whatever is too long is cut by code point and says so. `block_id`s are digests of what is drawn: the
+same state gives the same JSON, another state gives new ids, as Slack wants for edits.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import jinja2
+
+from commands import mrkdwn
+from commands.mrkdwn import Mrkdwn, cut, escape
+from commands.subjects import Subject
+from core.errors import AndonError
+from core.releases.world import World
+
+log = logging.getLogger(__name__)
+
+LIMITS: Final[Mapping[str, int]] = {
+    "blocks": 50,
+    "view blocks": 100,
+    "text": 3_900,  # chat.update refuses more than 4,000
+    "all blocks": 12_000,  # msg_blocks_too_long was seen near 13,200
+    "section": 3_000,
+    "header": 150,
+    "context": 3_000,
+    "context elements": 10,
+    "actions": 25,
+    "buttons": 3,  # ours, not Slack's: a card with more is not read
+    "menu": 5,
+    "button": 75,
+    "label": 75,
+    "value": 2_000,
+    "option": 75,
+    "option value": 150,
+    "url": 3_000,
+    "confirm title": 100,
+    "confirm text": 300,
+    "confirm button": 30,
+    "view title": 24,
+    "view button": 24,
+    "private_metadata": 3_000,
+    "input label": 2_000,
+    "hint": 2_000,
+    "placeholder": 150,
+    "choices": 100,
+    "typed": 300,  # a reason
+}
+"""The one table of lengths and counts, in code points."""
+
+Block: TypeAlias = dict[str, Any]
+
+
+class TemplateMistake(AndonError):
+    """A template does not draw what it should."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What to post: `text` says everything in sentences, for screen readers and notifications; `blocks` show it."""
+
+    text: str
+    blocks: list[Block]
+
+
+class Drawing:
+    """The builders a template calls as `draw`."""
+
+    def __init__(self) -> None:
+        self.blocks: list[Block] = []
+        self.text = ""
+        self.title = ""
+        self.submit = ""
+        self._actions = 0
+
+    def say(self, caller: Callable[[], str]) -> str:
+        """What the message means, in full sentences."""
+        self.text = cut(_sentences(caller()), LIMITS["text"])
+        return ""
+
+    def name(
+        self,
+        title: str,
+        submit: str = "",
+    ) -> str:
+        """A view's title and the word on its button."""
+        self.title = cut(_plain(title), LIMITS["view title"])
+        self.submit = cut(_plain(submit), LIMITS["view button"])
+        return ""
+
+    def header(self, caller: Callable[[], str]) -> str:
+        """One line in large letters; plain text, in which nothing needs escaping."""
+        self.blocks.append({"type": "header", "text": _text(_unescape(_sentences(caller())), LIMITS["header"])})
+        return ""
+
+    def section(self, caller: Callable[[], str]) -> str:
+        """A paragraph; nothing if it is empty."""
+        if text := _lines(caller()):
+            self.blocks.append(
+                {"type": "section", "text": {"type": "mrkdwn", "text": cut(text, LIMITS["section"])}, "expand": True}
+            )
+        return ""
+
+    def context(self, caller: Callable[[], str]) -> str:
+        """Small print, one element a line."""
+        lines = _lines(caller()).splitlines()
+        elements = [{"type": "mrkdwn", "text": cut(line, LIMITS["context"])} for line in lines if line]
+        if elements:
+            elements = shortened(elements, LIMITS["context elements"], _more_element)
+            self.blocks.append({"type": "context", "elements": elements})
+        return ""
+
+    def divider(self) -> str:
+        """A line."""
+        self.blocks.append({"type": "divider"})
+        return ""
+
+    def actions(self, buttons: Sequence[Button], menu: Sequence[MenuEntry] = ()) -> str:
+        """At most three buttons and a menu of at most five entries; nothing if there are none."""
+        elements = [self._button(button) for button in buttons[: LIMITS["buttons"]]]
+        if drawn := self._menu(menu):
+            elements.append(drawn)
+        if elements:
+            self.blocks.append({"type": "actions", "elements": elements})
+        return ""
+
+    def reason(self, label: str, placeholder: str = "", hint: str = "") -> str:
+        """The field of a modal that asks for a reason."""
+        element = {
+            "type": "plain_text_input",
+            "action_id": "reason",
+            "multiline": True,
+            "min_length": 1,
+            "max_length": LIMITS["typed"],
+            "focus_on_load": True,
+        }
+        if placeholder:
+            element["placeholder"] = _text(placeholder, LIMITS["placeholder"])
+        block: Block = {
+            "type": "input",
+            "block_id": "reason",
+            "label": _text(label, LIMITS["input label"]),
+            "element": element,
+        }
+        if hint:
+            block["hint"] = _text(hint, LIMITS["hint"])
+        self.blocks.append(block)
+        return ""
+
+    def choice(self, name: str, label: str, options: Sequence[Option], chosen: str = "") -> str:
+        """A choice among few; beyond Slack's number of options the last are left out, and the label says so."""
+        drawn = [
+            _option(option.text, option.value) for option in options if len(option.value) <= LIMITS["option value"]
+        ]
+        left_out = len(options) - min(len(drawn), LIMITS["choices"])
+        element: Block = {"type": "static_select", "action_id": name, "options": drawn[: LIMITS["choices"]]}
+        for option in element["options"]:
+            if option["value"] == chosen:
+                element["initial_option"] = option
+        rest = f" ({left_out} more by command)" if left_out else ""
+        self.blocks.append(
+            {
+                "type": "input",
+                "block_id": name,
+                "label": _text(label + rest, LIMITS["input label"]),
+                "element": element,
+            }
+        )
+        return ""
+
+    def _button(self, button: Button) -> Block:
+        self._actions += 1
+        drawn: Block = {
+            "type": "button",
+            "text": _text(button.text, LIMITS["button"]),
+            "action_id": f"andon:{button.verb}:{self._actions}",
+            "accessibility_label": cut(mrkdwn.clean(button.label or button.text), LIMITS["label"]),
+        }
+        if button.subject is not None:
+            drawn["value"] = button.subject.encoded(limit=LIMITS["value"])
+        if button.url:
+            drawn["url"] = button.url
+        if button.style:
+            drawn["style"] = button.style
+        if button.confirm is not None:
+            drawn["confirm"] = {
+                "title": _text(button.confirm.title, LIMITS["confirm title"]),
+                "text": _text(button.confirm.text, LIMITS["confirm text"]),
+                "confirm": _text(button.confirm.yes, LIMITS["confirm button"]),
+                "deny": _text(button.confirm.no, LIMITS["confirm button"]),
+            }
+        return drawn
+
+    def _menu(self, entries: Sequence[MenuEntry]) -> Block | None:
+        options = []
+        for entry in entries:
+            value = entry.subject.encoded(entry.verb, LIMITS["option value"])
+            if not value:
+                log.warning("menu entry %s left out: its ids are too long", entry.verb)
+                continue
+            option = _option(entry.text, value)
+            if entry.url:
+                option["url"] = entry.url
+            options.append(option)
+        if not options:
+            return None
+        self._actions += 1
+        return {
+            "type": "overflow",
+            "action_id": f"andon:menu:{self._actions}",
+            "options": options[: LIMITS["menu"]],
+        }
+
+    def message(self, name: str) -> Message:
+        """The finished message; raises `TemplateMistake` if nothing was said."""
+        if not self.text:
+            raise TemplateMistake(f"{name} says nothing: call draw.say once.")
+        blocks = _within(shortened(self.blocks, LIMITS["blocks"], _more_block))
+        digest = hashlib.sha256(json.dumps(blocks, sort_keys=True).encode()).hexdigest()[:10]
+        for number, block in enumerate(blocks):
+            block["block_id"] = f"{name}:{digest}:{number}"
+        return Message(self.text, blocks)
+
+    def view(self, name: str, private_metadata: str) -> Block:
+        """The finished modal, its `callback_id` naming the template."""
+        if not self.title or len(private_metadata) > LIMITS["private_metadata"]:
+            raise TemplateMistake(f"{name} has no title, or carries too much: call draw.name once.")
+        view: Block = {
+            "type": "modal",
+            "callback_id": f"andon:{name.removeprefix('modal_')}",
+            "title": _text(self.title, LIMITS["view title"]),
+            "close": _text("Cancel", LIMITS["view button"]),
+            "private_metadata": private_metadata,
+            "blocks": shortened(self.blocks, LIMITS["view blocks"], _more_block),
+        }
+        if self.submit:
+            view["submit"] = _text(self.submit, LIMITS["view button"])
+        return view
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """Slack's own question before a button acts."""
+
+    title: str
+    text: str
+    yes: str
+    no: str = "Not yet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Button:
+    """`verb` is what it asks of the desk; `label` is what a screen reader says."""
+
+    text: str
+    verb: str
+    subject: Subject | None = None
+    label: str = ""
+    style: str = ""
+    url: str = ""
+    confirm: Confirm | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MenuEntry:
+    """A line of the menu behind the dots."""
+
+    text: str
+    verb: str
+    subject: Subject
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One of several to choose from."""
+
+    text: str
+    value: str
+
+
+# ---- limits ---------------------------------------------------------------------------------------------------------
+
+
+def shortened(items: Sequence[Block], most: int, more: Callable[[int], Block]) -> list[Block]:
+    """At most `most` items; what is left out is counted in the one before the last, and actions at the end stay."""
+    if len(items) <= most:
+        return list(items)
+    tail = [items[-1]] if items[-1].get("type") == "actions" else []
+    kept = most - 1 - len(tail)
+    return [*items[:kept], more(len(items) - kept - len(tail)), *tail]
+
+
+def _more_element(count: int) -> Block:
+    return {"type": "mrkdwn", "text": f"… and {count} more"}
+
+
+def _more_block(count: int) -> Block:
+    return {"type": "context", "elements": [_more_element(count)]}
+
+
+def _within(blocks: list[Block]) -> list[Block]:
+    """Cut the longest texts until all blocks together are short enough."""
+    texts = [t for block in blocks for t in [block.get("text"), *block.get("elements", ())] if isinstance(t, dict)]
+    texts = [t for t in texts if t.get("type") == "mrkdwn"]
+    over = sum(len(t["text"]) for t in texts) - LIMITS["all blocks"]
+    while over > 0:
+        longest = max(texts, key=lambda t: len(t["text"]))
+        before = len(longest["text"])
+        # The longest is longer than an equal share as long as there is too much of all, so this comes to an end.
+        longest["text"] = cut(longest["text"], max(LIMITS["all blocks"] // len(texts), before - over))
+        over -= before - len(longest["text"])
+    return blocks
+
+
+def _text(text: str, limit: int) -> Block:
+    return {"type": "plain_text", "text": cut(_plain(text), limit) or "–", "emoji": False}
+
+
+def _option(text: str, value: str) -> Block:
+    return {"text": _text(text, LIMITS["option"]), "value": value}
+
+
+def _plain(text: str) -> str:
+    return " ".join(mrkdwn.clean(text).split())
+
+
+def _sentences(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _lines(text: str) -> str:
+    lines = [" ".join(line.split()) for line in text.strip().splitlines()]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
+
+
+def _unescape(text: str) -> str:
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
+# ---- templates ------------------------------------------------------------------------------------------------------
+
+BUILT_IN: Final = Path(__file__).resolve().parent.parent / "templates"
+
+
+class Templates:
+    """All templates: an operator's directory first, ours behind it."""
+
+    def __init__(self, overrides: Path | None = None) -> None:
+        self._own = _environment(BUILT_IN)
+        self._overridden = _environment(overrides) if overrides is not None else None
+
+    def names(self) -> tuple[str, ...]:
+        """The names of all templates."""
+        return tuple(sorted(name.removesuffix(".jinja") for name in self._own.list_templates(["jinja"])))
+
+    def draw(self, name: str, world: World, **view: object) -> Drawing:
+        """Run a template on what it shows. An operator's that fails is logged and ours is used: a card is never lost."""
+        if self._overridden is not None:
+            try:
+                return _run(self._overridden, name, world, view)
+            except jinja2.TemplateNotFound:
+                pass
+            except (jinja2.TemplateError, TemplateMistake, TypeError, ValueError) as error:
+                log.error("the template %s of the operator cannot be used: %s", name, error)  # noqa: TRY400
+        return _run(self._own, name, world, view)
+
+    def message(self, name: str, world: World, **view: object) -> Message:
+        """A message drawn from a template."""
+        return self.draw(name, world, **view).message(name)
+
+
+@functools.cache
+def built_in() -> Templates:
+    """Our own templates, compiled once; what `build()` passes on where no operator overrides them."""
+    return Templates()
+
+
+def _run(environment: jinja2.Environment, name: str, world: World, view: Mapping[str, object]) -> Drawing:
+    drawing = Drawing()
+    rest = environment.get_template(f"{name}.jinja").render(draw=drawing, world=world, **view)
+    if rest.strip():
+        raise TemplateMistake(f"{name} has words outside of a block: {rest.strip()[:60]}")
+    return drawing
+
+
+def _environment(directory: Path) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(directory),
+        undefined=jinja2.StrictUndefined,
+        finalize=_finalize,
+        # Not Jinja's own escaping, which is for HTML: quotes would arrive as entities.
+        autoescape=False,  # noqa: S701
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters.clear()
+    environment.filters.update(
+        {
+            "mention": _mention,
+            "named": _named,
+            "time": mrkdwn.date,
+            "link": mrkdwn.link,
+            "code": mrkdwn.code,
+            "strong": mrkdwn.strong,
+            "join": mrkdwn.join,
+            "each": _each,
+            "short": _short,
+            "capital": _capital,
+            "length": len,
+        }
+    )
+    return environment
+
+
+def _finalize(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | Mrkdwn | jinja2.Undefined):
+        raise TemplateMistake(f"a template prints {type(value).__name__}: only text and numbers can be printed")
+    return value if isinstance(value, Mrkdwn) else escape(str(value))
+
+
+@jinja2.pass_context
+def _mention(context: jinja2.runtime.Context, key: str) -> Mrkdwn:
+    """Ask somebody: a mention where their Slack id is known, else their name."""
+    return mention(key, context["world"])
+
+
+def mention(key: str, world: World) -> Mrkdwn:
+    """A mention of a person, group or team by key; of each member where a group has no Slack id of its own."""
+    if key in world.people:
+        person = world.people[key]
+        return mrkdwn.user(person.slack) if person.slack else escape(person.name)
+    if key.startswith("slack:"):
+        return mrkdwn.user(key.removeprefix("slack:")) if key[6:].isalnum() else escape(key)
+    group = world.groups.get(key)
+    if group is not None and group.slack:
+        return mrkdwn.user_group(group.slack)
+    team = world.teams.get(key)
+    members = sorted(group.members if group else team.members if team else ())
+    if not members or len(members) > 5:
+        return escape(key)
+    people = [mention(member, world) for member in members if member in world.people]
+    return Mrkdwn(f"{escape(key)} ({mrkdwn.join(people)})")
+
+
+@jinja2.pass_context
+def _named(context: jinja2.runtime.Context, identity: str) -> str:
+    """The name of a person by key or identity, without mention."""
+    world: World = context["world"]
+    person = world.person_known_as(identity)
+    return person.name if person is not None else identity
+
+
+def _each(items: Iterable[object], filter_: Callable[..., str]) -> list[str]:
+    return [filter_(item) for item in items]
+
+
+def _short(text: str, length: int = 120) -> str:
+    """The first line of somebody's text, cut."""
+    line = next((line.strip() for line in mrkdwn.clean(text).splitlines() if line.strip()), "")
+    return cut(escape(line), length) if isinstance(text, Mrkdwn) else Mrkdwn(cut(escape(line), length))
+
+
+def _capital(text: str) -> str:
+    """The text with a capital first letter, as a sentence begins."""
+    return type(text)(text[:1].upper() + text[1:])
