@@ -1,0 +1,264 @@
+"""What the writing thread knows of pipelines: what is committed, and what the batch under way makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Protocol, get_args
+
+from bot.clock import Clock
+from bot.writer import Publish
+from core.errors import AndonError, CommandRefused
+from core.releases.effects import Effect, Tell
+from core.releases.events import AlarmReported, Command, DefinitionApplied, Event, HeartbeatHeard
+from core.releases.pipeline import Pipeline
+from core.releases.state import PipelineState
+from core.releases.world import ANDON, Actor, Outage, Via, World
+from storage.codec import mended
+from storage.errors import CodecError
+from storage.journal import Entry, Head, Transaction
+from storage.records import OUTAGES_KEPT
+
+NEVER_TWICE_WITHIN = timedelta(seconds=1)
+"""A wake-up asked for now or earlier comes after this: the present has just been settled."""
+_COMMANDS: tuple[type, ...] = get_args(Command)
+
+
+class UnknownPipeline(AndonError):
+    """There is no pipeline of this name."""
+
+
+class Decided(Protocol):
+    """What `decide` returns."""
+
+    @property
+    def state(self) -> PipelineState: ...  # noqa: D102
+    @property
+    def effects(self) -> Sequence[Effect]: ...  # noqa: D102
+    @property
+    def answer(self) -> str: ...  # noqa: D102
+    @property
+    def reasons(self) -> Sequence[str]: ...  # noqa: D102
+
+
+Decide = Callable[[PipelineState, Event, World, datetime], Decided]
+NextWake = Callable[[PipelineState, World, datetime], datetime | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The core's functions, as the engine needs them."""
+
+    decide: Decide
+    next_wake: NextWake
+    new_pipeline: Callable[[Pipeline], PipelineState]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of an event. `is_repeat`: it had come before, and this is what was answered then."""
+
+    text: str
+    state: PipelineState
+    is_repeat: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A refusal that was recorded; it is raised at whoever asked, after the commit."""
+
+    error: CommandRefused
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A pipeline as the writing thread knows it."""
+
+    state: PipelineState
+    head: Head
+    wake_at: datetime | None
+
+
+class Book:
+    """What the writing thread knows: what is committed, and what the batch under way makes of it."""
+
+    def __init__(self, rules: Rules, clock: Clock, publish: Callable[..., None]) -> None:
+        self._rules = rules
+        self._clock = clock
+        self._publish = publish
+        self._committed: dict[str, Known] = {}
+        self._committed_world = World()
+        self.begin()
+
+    def begin(self) -> None:
+        """A batch begins, or begins again."""
+        self._batch: dict[str, Known] = {}
+        self._answers: dict[tuple[str, str], tuple[str, bool]] = {}
+        self._world = self._committed_world
+        self._has_effects = False
+
+    def undo(self) -> None:
+        """Nothing of the batch was written. What it touched is read again: somebody else may have changed it."""
+        for pipeline_id in self._batch:
+            self._committed.pop(pipeline_id, None)
+
+    def commit(self) -> Publish:
+        """It is on disk; returns what tells everybody."""
+        self._committed |= self._batch
+        self._committed_world = self._world
+        batch, world, has_effects = self._batch, self._world, self._has_effects
+        return lambda: self._publish(batch, world, has_effects=has_effects)
+
+    def load(self, transaction: Transaction) -> None:
+        """Read everything that is stored."""
+        self._world = transaction.worlds.load(self._clock.now())
+        for pipeline_id, loaded in transaction.load_all().items():
+            self._batch[pipeline_id] = Known(loaded.state, loaded.head, loaded.wake_at)
+
+    def beat(self, transaction: Transaction, replica: str, gap: timedelta | None) -> Outage | None:
+        """Record a sign of life."""
+        now = self._clock.now()
+        outage = transaction.liveness.beat(replica, now, gap=gap)
+        recent = tuple(o for o in self._world.outages if o.until_at >= now - OUTAGES_KEPT)
+        outages = recent if outage is None else (*recent, outage)
+        self._world = replace(self._world, observed_until=now, outages=outages)
+        return outage
+
+    def change_world(self, transaction: Transaction, change: Callable[[World], World], what: str) -> World:
+        """Store the next revision of what pipelines share."""
+        changed = replace(change(self._world), revision=self._world.revision)
+        self._world = transaction.worlds.put(changed, self._clock.now(), what)
+        return self._world
+
+    def decide(self, transaction: Transaction, pipeline_id: str, event: Event, dedupe: str) -> Answer | Refused:
+        """Decide on one event. Errors are raised before anything is written."""
+        known = self._find(transaction, pipeline_id)
+        earlier = self._earlier(transaction, pipeline_id, dedupe) if dedupe else None
+        if earlier is not None and known is not None:
+            text, was_refused = earlier
+            return Refused(CommandRefused(text)) if was_refused else Answer(text, known.state, is_repeat=True)
+        event, kind, body = _encode(transaction, event)
+        now = self._clock.now()
+        step = _Step(transaction, pipeline_id, event, kind, body, dedupe, now)
+        if known is None:
+            return self._create(step)
+        try:
+            decision = self._rules.decide(known.state, event, self._world, now)
+        except CommandRefused as refusal:
+            entry = self._entry(step, str(refusal), str(refusal), _release_of(event, known.state, ()), refused=True)
+            head = transaction.append(
+                pipeline_id, known.head, entry, before=known.state, after=known.state, wake_at=known.wake_at
+            )
+            self._keep(step, replace(known, head=head), str(refusal), refused=True)
+            return Refused(refusal)
+        return self._record(step, known, decision)
+
+    def _record(self, step: _Step, known: Known, decision: Decided) -> Answer:
+        transaction, pipeline_id = step.transaction, step.pipeline_id
+        state = known.state if decision.state == known.state else decision.state
+        wake_at = self._wake_at(state, step.now)
+        text = decision.answer or next(iter(decision.reasons), "")
+        if state is known.state and not decision.effects and not isinstance(step.event, _COMMANDS):
+            head = known.head
+            if step.dedupe:
+                transaction.put_seen(pipeline_id, step.dedupe, step.now, text)
+            if wake_at != known.wake_at:
+                transaction.rewake(pipeline_id, head, wake_at)
+        else:
+            transaction.put_effects(pipeline_id, decision.effects, step.now)
+            sentence = " ".join(decision.reasons) or decision.answer
+            entry = self._entry(step, text, sentence, _release_of(step.event, state, decision.effects))
+            head = transaction.append(pipeline_id, known.head, entry, before=known.state, after=state, wake_at=wake_at)
+        self._keep(step, Known(state, head, wake_at), text)
+        self._has_effects = self._has_effects or bool(decision.effects)
+        return Answer(text, state)
+
+    def _create(self, step: _Step) -> Answer:
+        if not isinstance(step.event, DefinitionApplied):
+            msg = f"There is no pipeline called {step.pipeline_id}."
+            raise UnknownPipeline(msg)
+        state = self._rules.new_pipeline(step.event.definition)
+        assert state.id == step.pipeline_id, f"{step.pipeline_id} cannot be given the definition of {state.id}"
+        wake_at = self._wake_at(state, step.now)
+        text = f"{state.id} has a pipeline now."
+        head = step.transaction.create(state, self._entry(step, text, text, ""), wake_at)
+        self._keep(step, Known(state, head, wake_at), text)
+        return Answer(text, state)
+
+    def _find(self, transaction: Transaction, pipeline_id: str) -> Known | None:
+        known = self._batch.get(pipeline_id) or self._committed.get(pipeline_id)
+        if known is None and (loaded := transaction.load(pipeline_id)) is not None:
+            known = Known(loaded.state, loaded.head, loaded.wake_at)
+        return known
+
+    def _earlier(self, transaction: Transaction, pipeline_id: str, dedupe: str) -> tuple[str, bool] | None:
+        if (pipeline_id, dedupe) in self._answers:
+            return self._answers[pipeline_id, dedupe]
+        stored = transaction.earlier(pipeline_id, dedupe)
+        return None if stored is None else (stored.answer, stored.refused)
+
+    def _keep(self, step: _Step, known: Known, text: str, *, refused: bool = False) -> None:
+        self._batch[step.pipeline_id] = known
+        if step.dedupe:
+            self._answers[step.pipeline_id, step.dedupe] = (text, refused)
+
+    def _wake_at(self, state: PipelineState, now: datetime) -> datetime | None:
+        at = self._rules.next_wake(state, self._world, now)
+        return at if at is None or at > now else now + NEVER_TWICE_WITHIN
+
+    def _entry(self, step: _Step, answer: str, sentence: str, release: str, *, refused: bool = False) -> Entry:
+        return Entry(
+            at=step.now,
+            actor=_actor_of(step.event),
+            kind=step.kind,
+            body=step.body,
+            answer=answer,
+            sentence=sentence,
+            release=release,
+            refused=refused,
+            dedupe_key=step.dedupe,
+            world_revision=self._world.revision,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One event being decided."""
+
+    transaction: Transaction
+    pipeline_id: str
+    event: Event
+    kind: str
+    body: str
+    dedupe: str
+    now: datetime
+
+
+def _encode(transaction: Transaction, event: Event) -> tuple[Event, str, str]:
+    """The event as it will be stored; text that cannot be stored is mended before anything is decided on it."""
+    try:
+        return event, *transaction.codec.encode_event(event)
+    except CodecError:
+        whole = mended(event)
+        return whole, *transaction.codec.encode_event(whole)
+
+
+def _actor_of(event: Event) -> Actor:
+    by = getattr(event, "by", None)
+    if isinstance(by, Actor):
+        return by
+    if isinstance(event, AlarmReported | HeartbeatHeard):
+        return Actor(event.alarm, event.alarm, Via.ALARM, is_person=False)
+    return ANDON
+
+
+def _release_of(event: Event, state: PipelineState, effects: Sequence[Effect]) -> str:
+    """The release an event speaks of: named by its version or key, else by what is told of it; may be empty."""
+    version, key = getattr(event, "version", ""), getattr(event, "key", "")
+    named = next((r.id for r in reversed(state.releases) if version and r.version == version), "")
+    if not named and key:
+        flights: Sequence[Any] = [t.deployment for t in state.targets if t.deployment is not None]
+        named = next((flight.what.release for flight in flights if flight.key == key), "")
+    told = sorted(effects, key=lambda effect: not isinstance(effect, Tell))
+    return named or next((r for effect in told if (r := getattr(effect, "release", ""))), "")

@@ -1,0 +1,222 @@
+"""The engine: everything that happens to pipelines is decided here, in order, and is on disk before it is answered.
+
+States live decoded in memory and are replaced only after the commit that wrote them. The writing thread works on a
+book of its own (`book.py`); what is committed is published to the loop, where everybody else reads. How pieces share a
+commit is `writer.py`'s trade.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import TypeVar
+
+from bot.book import Answer, Book, Known, Refused, Rules, UnknownPipeline
+from bot.clock import Clock
+from bot.writer import Writer
+from core.releases.events import Event, WorldChanged
+from core.releases.state import PipelineState
+from core.releases.world import Outage, World
+from storage.history import HistoryLine
+from storage.journal import Store, Transaction
+
+__all__ = ["Answer", "Engine", "HistoryLine", "Rules", "UnknownPipeline", "no_checkpoint"]
+
+T = TypeVar("T")
+
+
+def no_checkpoint(_name: str) -> None:
+    """What a checkpoint is outside tests."""
+
+
+class Engine:
+    """The writer and what is known. Made by `build`, begun by `start`, ended by `close` (or `halt`)."""
+
+    def __init__(
+        self,
+        store: Store,
+        rules: Rules,
+        clock: Clock,
+        *,
+        checkpoint: Callable[[str], None] = no_checkpoint,
+        replica: str = "andon",
+        longest_gap: timedelta | None = timedelta(seconds=60),
+    ) -> None:
+        """`longest_gap`: without a sign of life for longer, Andon counts as having been down; None: never."""
+        self.clock = clock
+        self.checkpoint = checkpoint
+        self.effects_waiting = asyncio.Event()
+        """Set when effects were committed; whoever delivers them clears it."""
+        self.wakes_changed = asyncio.Event()
+        """Set when a pipeline wants to be woken earlier than any before; whoever wakes clears it."""
+        self._store = store
+        self._book = Book(rules, clock, self._publish)
+        self._writer = Writer(store, self._book, checkpoint)
+        self._readers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="andon-reader")
+        self._replica = replica
+        self._longest_gap = longest_gap
+        self._states: dict[str, PipelineState] = {}
+        self._world = World()
+        self._wakes = _Wakes()
+
+    # ---- life -------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Load what is stored, record an outage if there was one, and take events from now on."""
+        self._writer.start()
+        await self._writer.do(self._book.load)
+        await self.beat()
+        self.effects_waiting.set()
+
+    async def close(self) -> None:
+        """Write what waits and end; the store is closed by whoever opened it."""
+        await self._writer.close()
+        self._readers.shutdown(wait=True)
+
+    def halt(self, crash: BaseException) -> None:
+        """Stop dead, as if killed: nothing more is written; whoever waits gets `crash`. `close` still tidies up."""
+        self._writer.halt(crash)
+
+    @property
+    def crash(self) -> BaseException | None:
+        """What stopped it dead, if anything did."""
+        return self._writer.crash
+
+    # ---- what everybody may read ------------------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        """The present instant."""
+        return self.clock.now()
+
+    @property
+    def world(self) -> World:
+        """What pipelines share, newest committed."""
+        return self._world
+
+    def pipelines(self) -> Mapping[str, PipelineState]:
+        """The newest committed states, by id; safe to read on the loop."""
+        return MappingProxyType(self._states)
+
+    async def history(
+        self, pipeline_id: str, *, limit: int = 20, before: int | None = None, release: str = ""
+    ) -> Sequence[HistoryLine]:
+        """What happened to a pipeline, newest first; `before` is a number to go on from."""
+        return await self.read(lambda t: t.history.lines(pipeline_id, limit=limit, before=before, release=release))
+
+    async def read(self, look: Callable[[Transaction], T]) -> T:
+        """Look at what is committed, on a thread of its own, beside the writer."""
+
+        def within() -> T:
+            with self._store.reading() as transaction:
+                return look(transaction)
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, within)
+
+    # ---- what changes something -------------------------------------------------------------------------------------
+
+    async def submit(self, pipeline_id: str, event: Event, *, dedupe: str = "") -> Answer:
+        """Decide on an event; it is on disk before this returns.
+
+        `dedupe` names the delivery within its pipeline: a repeat gets the first answer. Raises CommandRefused (which is
+        recorded too), UnknownPipeline, StorageUnavailable.
+        """
+        outcome = await self._writer.do(lambda t: self._book.decide(t, pipeline_id, event, dedupe))
+        if isinstance(outcome, Refused):
+            raise outcome.error
+        return outcome
+
+    async def run(self, work: Callable[[Transaction], T]) -> T:
+        """Any other durable work, in the same commits; what it raises undoes it alone."""
+
+        def alone(transaction: Transaction) -> T:
+            with transaction.savepoint():
+                return work(transaction)
+
+        return await self._writer.do(alone, can_undo=True)
+
+    async def beat(self) -> Outage | None:
+        """Record that Andon is looking; an outage, if nobody had for longer than the longest gap."""
+        return await self._writer.do(lambda t: self._book.beat(t, self._replica, self._longest_gap))
+
+    async def change_world(self, change: Callable[[World], World], *, what: str) -> World:
+        """Change what pipelines share, then have every pipeline look at its gates again; `what` is a sentence.
+
+        What `change` raises changes nothing. A crash in between costs time only: the ticker wakes everybody at start.
+        """
+        world = await self._writer.do(lambda t: self._book.change_world(t, change, what))
+        poked = (self.submit(pipeline_id, WorldChanged(what=what)) for pipeline_id in tuple(self._states))
+        await asyncio.gather(*poked)
+        return world
+
+    # ---- waking -----------------------------------------------------------------------------------------------------
+
+    def next_wake(self) -> datetime | None:
+        """When the first pipeline wants to be woken."""
+        return self._wakes.first()
+
+    def take_due(self, now: datetime) -> Sequence[str]:
+        """The pipelines that want to be woken now, each handed out once; `remind` puts one back."""
+        return self._wakes.take(now)
+
+    def remind(self, pipeline_id: str, at: datetime) -> None:
+        """Wake a pipeline at this instant as well."""
+        if self._wakes.put(pipeline_id, at):
+            self.wakes_changed.set()
+
+    def _publish(self, changed: Mapping[str, Known], world: World, *, has_effects: bool) -> None:
+        """What was committed becomes what everybody reads. Runs on the loop."""
+        new = {key: known.state for key, known in changed.items() if key not in self._states}
+        if new:
+            # Somebody may be walking over the old mapping.
+            self._states = dict(sorted({**self._states, **new}.items()))
+        for pipeline_id, known in changed.items():
+            self._states[pipeline_id] = known.state
+            if known.wake_at is None:
+                self._wakes.drop(pipeline_id)
+            elif self._wakes.put(pipeline_id, known.wake_at):
+                self.wakes_changed.set()
+        self._world = world
+        if has_effects:
+            self.effects_waiting.set()
+
+
+class _Wakes:
+    """When each pipeline wants to be woken; 130 bytes each, no task and no timer."""
+
+    def __init__(self) -> None:
+        self._at: dict[str, datetime] = {}
+        self._heap: list[tuple[datetime, str]] = []
+
+    def put(self, pipeline_id: str, at: datetime) -> bool:
+        """Wake it then, and not at another time; True if that is earlier than all before."""
+        first = self.first()
+        if self._at.get(pipeline_id) != at:
+            self._at[pipeline_id] = at
+            heapq.heappush(self._heap, (at, pipeline_id))
+            if len(self._heap) > 64 + 4 * len(self._at):
+                self._heap = [(when, key) for key, when in self._at.items()]
+                heapq.heapify(self._heap)
+        return first is None or at < first
+
+    def drop(self, pipeline_id: str) -> None:
+        """Do not wake it."""
+        self._at.pop(pipeline_id, None)
+
+    def first(self) -> datetime | None:
+        """The earliest; entries that were overtaken are dropped on the way."""
+        while self._heap and self._at.get(self._heap[0][1]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def take(self, now: datetime) -> Sequence[str]:
+        """Everything due, handed out once."""
+        due: list[str] = []
+        while (first := self.first()) is not None and first <= now:
+            _, pipeline_id = heapq.heappop(self._heap)
+            del self._at[pipeline_id]
+            due.append(pipeline_id)
+        return due
