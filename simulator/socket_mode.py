@@ -33,6 +33,7 @@ class SocketMode:
         self._connections: list[web.WebSocketResponse] = []
         self._transports: dict[web.WebSocketResponse, asyncio.Transport | None] = {}
         self._turn = 0
+        self.opened = asyncio.Event()
         self._waiting: dict[str, tuple[web.WebSocketResponse, asyncio.Future[Json]]] = {}
 
     @property
@@ -61,6 +62,7 @@ class SocketMode:
         self._transports[socket] = request.transport
         lifetime = 360 if request.query.get("debug_reconnects") == "true" else 18_060
         await socket.send_json(self._hello(request.host, lifetime))
+        self.opened.set()
         self._changed()
         try:
             async for frame in socket:
@@ -93,6 +95,8 @@ class SocketMode:
     def _forget(self, socket: web.WebSocketResponse) -> None:
         if socket in self._connections:
             self._connections.remove(socket)
+        if not self._connections:
+            self.opened.clear()
         self._transports.pop(socket, None)
         for owner, future in list(self._waiting.values()):
             if owner is socket and not future.done():
@@ -134,8 +138,10 @@ class SocketMode:
                 await oldest.send_json(self._goodbye(reason))
             else:
                 self._connections.remove(oldest)
-                await self._say_goodbye(oldest, reason)
+                if not self._connections:
+                    self.opened.clear()
                 self._changed()
+                await self._say_goodbye(oldest, reason)
 
     def _goodbye(self, reason: str) -> Json:
         return {"type": "disconnect", "reason": reason, "debug_info": {"host": "localhost"}}
