@@ -72,8 +72,6 @@ class ProcessesDeployer:
     async def ensure_running(self) -> None:
         """Reattach to the supervisor, or start it, and give it the layout of this configuration."""
         async with self._starting:
-            if self._is_configured:
-                return
             overview = await self._reached()
             if overview["layout"] != self._layout.fingerprint:
                 overview = await self._ask("POST", "/configure", self._layout.model_dump(mode="json"))
@@ -181,12 +179,12 @@ class ProcessesDeployer:
         extra: float = 0.0,
         may_miss: bool = False,
     ) -> Any:
-        await self.ensure_running()
+        if not self._is_configured:
+            await self.ensure_running()
         try:
             return await self._ask(method, path, body, query=query, extra=extra, may_miss=may_miss)
         except _NotRunningError:
             # It ended since; nothing was sent, so the question may be put again to another.
-            self._is_configured = False
             await self.ensure_running()
             return await self._ask(method, path, body, query=query, extra=extra, may_miss=may_miss)
 
