@@ -60,8 +60,8 @@ SCOPES: Final = (
     ),
     Scope(
         "im:history",
-        "the same in direct messages",
-        "such a direct message may appear twice, the second one marked so",
+        "answering direct messages, and the same looking there",
+        "Andon does not hear direct messages, and one it sends may appear twice, the second one marked so",
     ),
 )
 
@@ -87,6 +87,7 @@ EVENTS: Final = (
     "channel_unarchive",
     "group_left",
     "member_joined_channel",
+    "message.im",
     "subteam_members_changed",
     "subteam_updated",
     "tokens_revoked",

@@ -53,6 +53,10 @@ class Answers:
         if place.channel and text:
             self._begin(self._try(lambda: self._post(place.channel, place.thread, text)))
 
+    def follow(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something after the acknowledgement; `drain` waits for it as well."""
+        self._begin(work)
+
     async def drain(self) -> None:
         """Wait until every answer is given, or given up."""
         while self._tasks:
