@@ -102,7 +102,9 @@ def _found(paths: Sequence[Path]) -> list[tuple[Path | None, list[Path]]]:
             found.setdefault(path, [])
         else:
             beside = (path.parent / ORGANISATION_FILE, path.parent.parent / ORGANISATION_FILE)
-            organisation = next((place for place in beside if place.is_file()), None)
+            organisation = next(
+                (place for place in beside if place.is_file()), beside[path.parent.name == PIPELINES_DIRECTORY]
+            )
             found.setdefault(organisation, []).append(path)
     return [(organisation, list(dict.fromkeys(files))) for organisation, files in found.items()]
 

@@ -50,6 +50,7 @@ BAKE_LATER_WAVE = timedelta(hours=2)
 CEILING = 4
 """Times the bake, after which people are asked [7]."""
 HEARTBEAT_STALE = timedelta(minutes=10)
+CANARY_STALE_LEAST = timedelta(seconds=3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,7 +254,7 @@ def _alarm(file: PipelineFile, part: AlarmPart) -> Alarm:
     is_canary = part.source == "canary"
     stale_after = part.stale_after
     if stale_after is None and part.with_ is not None:
-        stale_after = 3 * part.with_.every + part.with_.timeout
+        stale_after = max(3 * part.with_.every + part.with_.timeout, CANARY_STALE_LEAST)
     elif stale_after is None and part.heartbeat:
         stale_after = HEARTBEAT_STALE
     return Alarm(

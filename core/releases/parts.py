@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from core.releases.durations import duration_text
 from core.releases.fields import (
     Duration,
     Labels,
@@ -21,7 +22,9 @@ from core.releases.fields import (
     Url,
 )
 from core.releases.pipeline import OnAlarm, Siblings
-from core.releases.problems import Strict
+from core.releases.problems import Strict, refusal
+
+FASTEST_LOOK = timedelta(milliseconds=100)
 
 
 class DeployerPart(Shorthand):
@@ -114,7 +117,7 @@ class StagePart(Strict):
     )
     batch: BatchPart | None = Field(default=None, description="Another batch than the pipeline's.")
     timeout: Duration = Field(default=timedelta(minutes=30), description="Of one deployment on one target [30m].")
-    windows: list[Name] = Field(default_factory=list, max_length=20, description="Calendars that must be open.")
+    windows: Names = Field(default_factory=list, description="Calendars that must be open.")
 
 
 class GroupPart(Strict):
@@ -122,7 +125,7 @@ class GroupPart(Strict):
 
     approval: ApprovalPart | None = Field(default=None, description="Asked once, at the entry of the group.")
     production: bool | None = Field(default=None, description="Whether its stages serve customers [by its name].")
-    windows: list[Name] = Field(default_factory=list, max_length=20, description="Calendars that must be open.")
+    windows: Names = Field(default_factory=list, description="Calendars that must be open.")
 
 
 class CanarySettings(Strict):
@@ -137,6 +140,22 @@ class CanarySettings(Strict):
     success_rate: Rate = Field(default=99.0, description="Percent of the looks that must be good [99].")
     latency_p99: Duration | None = Field(default=None, description="At most.")
     window: Duration = Field(default=timedelta(minutes=1), description="What the rates are taken over [1m].")
+    minimum: int = Field(default=3, ge=1, le=10_000, description="Looks it takes to know anything [3].")
+
+    @model_validator(mode="after")
+    def _can_know(self) -> Self:
+        """A canary whose window is too short for its looks would be unknown for ever."""
+        if self.every < FASTEST_LOOK or self.timeout < FASTEST_LOOK:
+            raise refusal(
+                "a canary cannot look that fast", "write `every: 100ms` or more, and `timeout: 100ms` or more"
+            )
+        if self.window < self.minimum * self.every:
+            needed = duration_text(self.minimum * self.every)
+            sentence = (
+                f"{self.minimum} looks do not fit into a window of {duration_text(self.window)}: it would stay unknown"
+            )
+            raise refusal(sentence, f"write `window: {needed}` or more, or look more often")
+        return self
 
 
 class AlarmPart(Strict):

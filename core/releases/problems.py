@@ -53,7 +53,9 @@ def validated(model: type[ModelT], document: object) -> tuple[ModelT | None, tup
     """
     empty = _empties(document)
     problems = tuple(
-        Problem(path, f"`{path[-1]}` is empty", "fill it in, or leave the key out", at_key=True, code="empty")
+        Problem(
+            path, f"`{shown(str(path[-1]))}` is empty", "fill it in, or leave the key out", at_key=True, code="empty"
+        )
         for path in empty
     )
     pruned = _without(document, empty)

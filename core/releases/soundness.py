@@ -28,7 +28,9 @@ def read_pipeline(document: object, policy: Policy = NO_POLICY) -> Reading:
     file, problems = validated(PipelineFile, document)
     if file is None:
         return Reading(None, None, problems)
-    problems += tuple(unsound(file))
+    # What was left out because it is wrong may be missed by what holds it: that is no problem of its own.
+    places = {problem.path[:length] for problem in problems for length in range(len(problem.path) + 1)}
+    problems += tuple(problem for problem in unsound(file) if problem.path not in places)
     if problems:
         return Reading(file, None, problems)
     pipeline = build(file, policy)
@@ -87,7 +89,9 @@ def _broken_line(file: PipelineFile) -> Iterator[Problem]:
             elif before not in names:
                 mend = nearest(before, (name for name in names if name != stage.name))
                 yield Problem(path, f"there is no stage `{before}`", mend)
-    after = {stage.name: set(file.after(index)) & set(names) for index, stage in enumerate(file.stages)}
+    if len(set(names)) < len(names):
+        return
+    after = {s.name: set(file.after(index)) & set(names) - {s.name} for index, s in enumerate(file.stages)}
     while free := [name for name, before in after.items() if not before]:
         after = {name: before - set(free) for name, before in after.items() if name not in free}
     circle = [name for name in names if name in after and name not in after[name]]
@@ -109,7 +113,7 @@ def _broken_groups(file: PipelineFile) -> Iterator[Problem]:
             yield Problem(("groups", name), f"no stage belongs to the group `{name}`", mend, at_key=True)
     for index, stage in enumerate(file.stages):
         if stage.group and file.groups and stage.group not in file.groups:
-            mend = nearest(stage.group, file.groups)
+            mend = nearest(stage.group, used & set(file.groups))
             if mend.startswith("did"):
                 yield Problem(("stages", index, "group"), f"the group `{stage.group}` is not under `groups`", mend)
 
