@@ -55,7 +55,7 @@ class Engine:
         """Set when a pipeline wants to be woken earlier than any before; whoever wakes clears it."""
         self._store = store
         self._book = Book(rules, clock, self._publish)
-        self._writer = Writer(store, self._book, checkpoint)
+        self._writer = Writer(store, self._book, checkpoint, self._ended)
         self._readers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="andon-reader")
         self._replica = replica
         self._longest_gap = longest_gap
@@ -69,6 +69,8 @@ class Engine:
         """Load what is stored, record an outage if there was one, and take events from now on."""
         self._writer.start()
         await self._writer.do(self._book.load)
+        if self._store.is_exclusive:
+            await self.run(lambda transaction: transaction.outbox.expire(self.now()))
         await self.beat()
         self.effects_waiting.set()
 
@@ -80,6 +82,11 @@ class Engine:
     def halt(self, crash: BaseException) -> None:
         """Stop dead, as if killed: nothing more is written; whoever waits gets `crash`. `close` still tidies up."""
         self._writer.halt(crash)
+
+    def _ended(self) -> None:
+        """Nobody waits on for news that will not come."""
+        self.effects_waiting.set()
+        self.wakes_changed.set()
 
     @property
     def crash(self) -> BaseException | None:

@@ -49,10 +49,11 @@ class Memory(Protocol):
 class Writer:
     """The thread, and what waits for it."""
 
-    def __init__(self, store: Store, book: Memory, checkpoint: Callable[[str], None]) -> None:
+    def __init__(self, store: Store, book: Memory, checkpoint: Callable[[str], None], ended: Publish) -> None:
         self._store = store
         self._book = book
         self._checkpoint = checkpoint
+        self._on_end = ended
         self._waiting: queue.SimpleQueue[_Piece[Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._live, name="andon-writer", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -196,6 +197,7 @@ class Writer:
             self._refuse([*self._under_way, *self._left()], self.crash)
         assert self._ended is not None
         self._ended.set_result(None)
+        self._on_end()
 
     def _left(self) -> list[_Piece[Any]]:
         left: list[_Piece[Any]] = []

@@ -126,6 +126,11 @@ class Transaction:
             state = self.codec.decode_state(row.state, row.schema, row.definition_revision, known)
             yield row.id, Loaded(state, Head(row.version, row.chain), from_number_or_none(row.wake_at))
 
+    def due(self, now: datetime) -> Sequence[str]:
+        """The pipelines that want to be woken by now, earliest first."""
+        query = select(pipelines.c.id).where(pipelines.c.wake_at <= to_number(now)).order_by(pipelines.c.wake_at)
+        return tuple(self.connection.execute(query).scalars())
+
     def earlier(self, pipeline_id: str, key: str) -> Earlier | None:
         """The answer given when this delivery came first, or None."""
         found: Any = self.statements.earlier.one(self._connection, (pipeline_id, key)).first()
@@ -349,6 +354,8 @@ class Store:
             self.close()
             raise
         self.codec = codec or Codec()
+        self.is_exclusive = self._lock is not None
+        """Whether no other process can be working on it."""
         self._statements = hot.Statements(self._writer.dialect)
 
     @contextmanager

@@ -8,7 +8,7 @@ attempt that was cut short is known to have been one.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -155,6 +155,20 @@ class Lanes:
                 )
             )
         return claims
+
+    def renew(self, claims: Iterable[Claimed], until: datetime) -> None:
+        """Keep these claims longer, while their deliveries take longer; those that were lost stay lost."""
+        at = to_number(until)
+        for claimed in claims:
+            held = (outbox.c.seq == claimed.seq) & (outbox.c.state == "claimed") & (outbox.c.fence == claimed.fence)
+            query = update(outbox).where(held).values(claimed_until=at, due_at=at)
+            self._transaction.connection.execute(query)
+
+    def expire(self, now: datetime) -> int:
+        """End every lease: for a process that has just begun and is alone, they are a dead one's. How many."""
+        at = to_number(now)
+        query = update(outbox).where(outbox.c.state == "claimed").values(claimed_until=at, due_at=at)
+        return self._transaction.connection.execute(query).rowcount
 
     def end(self, seq: int, fence: int, state: str, reason: str = "") -> bool:
         """End a claim as `done` or `buried`; False if it is no longer ours."""

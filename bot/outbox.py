@@ -1,0 +1,270 @@
+"""Delivers effects: what was decided becomes deployments, messages and calls, at least once, in order, each lane alone.
+
+Theory of operation
+-------------------
+An effect is a row, written in the commit that decided it. It stands in a *lane* (one per target, card, test …), and
+only the first open one of a lane may be *claimed*: a slow deployer never delays a message, no card is drawn backwards.
+
+    pending ──claim──▶ claimed ──Done──▶ done
+       ▲                  │ ├────Bury, PermanentError──▶ buried   (its lane goes on; the core is told; people see it)
+       └──Again, TransientError, anything unexpected, lease ran out
+
+A claim counts an attempt and takes a lease, in a commit *before* the call goes out. So after a crash it is known that
+an attempt was made, and a courier whose `claimed.attempts` is above one looks first whether the other side knows the
+key already. That, and nothing else, is how "at least once" becomes "once" outside. A claim carries a fencing number:
+whoever lost its lease cannot end the next one's claim. Leases are renewed while a delivery takes longer.
+
+What a courier finds out it submits to the engine as an event, and only then returns `Done`: a crash in between repeats
+the call and the report, and both are recognised, by key and by dedupe key. `Again` means that it is known how things
+stand, and that there is more to do: it starts the count of attempts anew. An error keeps the count, which drives the
+back-off: doubling from a second to five minutes, with a jitter computed from the key, so that it is the same on replay.
+
+Transient errors are repeated for ever: Slack may be down for a day, and the cards catch up. What nobody expected is our
+bug; it is logged with a reference, repeated a few times and then buried, so that one of them does not hold its lane.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import get_args
+
+from bot.engine import Engine
+from core.errors import PermanentError, TransientError
+from core.releases.effects import Effect
+from storage.errors import StorageError
+from storage.journal import Transaction
+from storage.lanes import Buried, Claimed
+
+__all__ = ["Again", "Buried", "Bury", "Claimed", "Courier", "Delivered", "Done", "Outbox", "back_off"]
+
+log = logging.getLogger("andon.outbox")
+
+FIRST_PAUSE = timedelta(seconds=1)
+LONGEST_PAUSE = timedelta(minutes=5)
+LEASE = timedelta(seconds=60)
+AT_ONCE = 256
+SURPRISES = 8
+"""Attempts after which an effect whose delivery ends in something unexpected is buried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Delivered; what came of it has been submitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """All is well, and there is more to do at `at`. The count of attempts starts anew."""
+
+    at: datetime
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bury:
+    """It can never be delivered; `reason` is a sentence for people."""
+
+    reason: str
+
+
+Delivered = Done | Again | Bury
+Courier = Callable[[Claimed], Awaitable[Delivered]]
+OnBuried = Callable[[Claimed, str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """It could not be told how it ended; tried again at `at`, the attempt counts."""
+
+    at: datetime
+    reason: str
+
+
+class Outbox:
+    """Delivers what is due, by one courier for each kind of effect."""
+
+    def __init__(
+        self, engine: Engine, couriers: Mapping[type[Effect], Courier], on_buried: OnBuried, *, at_once: int = AT_ONCE
+    ) -> None:
+        """`on_buried` tells the core of an effect that will never be delivered, durably, before it is buried."""
+        missing = {kind.__name__ for kind in get_args(Effect)} - {kind.__name__ for kind in couriers}
+        assert not missing, f"nobody delivers {', '.join(sorted(missing))}"
+        self._engine = engine
+        self._couriers = {kind.__name__: courier for kind, courier in couriers.items()}
+        self._on_buried = on_buried
+        self._at_once = at_once
+        self._news = engine.effects_waiting
+        self._flying: dict[asyncio.Task[None], Claimed] = {}
+        self._renew_at: datetime | None = None
+        self._is_running = False
+        self._idle = asyncio.Event()
+
+    async def run(self) -> None:
+        """Deliver until cancelled (or stopped dead, by whatever did it)."""
+        self._is_running = True
+        try:
+            while True:
+                self._news.clear()
+                until = await self._begin_or_wait()
+                if not self._flying and not self._news.is_set() and (until is None or until > self._engine.now()):
+                    self._idle.set()
+                await self._engine.clock.wait(until, self._news)
+                self._idle.clear()
+        finally:
+            self._is_running = False
+            await self._end()
+
+    async def settle(self) -> None:
+        """Return when nothing is due and nothing under way; delivers by itself where `run` does not."""
+        if self._is_running:
+            while self._news.is_set() or not self._idle.is_set():
+                await self._idle.wait()
+                self._raise_if_dead()
+                await asyncio.sleep(0)
+            return
+        try:
+            while True:
+                self._news.clear()
+                await self._begin_due()
+                if not self._flying and not self._news.is_set():
+                    return
+                if self._flying:
+                    await asyncio.wait(self._flying, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.sleep(0)
+        finally:
+            await self._end()
+
+    async def buried(self, limit: int = 50) -> Sequence[Buried]:
+        """What was given up, newest first."""
+        return await self._engine.read(lambda transaction: transaction.outbox.buried(limit))
+
+    async def counts(self) -> tuple[int, int]:
+        """How many effects are open, and how many were given up."""
+        return await self._engine.read(lambda t: (t.outbox.count_open(), t.outbox.count_buried()))
+
+    # ---- claiming ---------------------------------------------------------------------------------------------------
+
+    async def _begin_or_wait(self) -> datetime | None:
+        """Begin what is due; when to look again. A database that is down is asked again in a second."""
+        try:
+            return await self._begin_due()
+        except StorageError as error:
+            log.warning("nothing can be claimed: %s", error.message)
+            return self._engine.now() + FIRST_PAUSE
+
+    async def _begin_due(self) -> datetime | None:
+        self._raise_if_dead()
+        now = self._engine.now()
+        free = self._at_once - len(self._flying)
+        renewed = tuple(self._flying.values()) if self._renew_at is not None and now >= self._renew_at else ()
+
+        def work(transaction: Transaction) -> tuple[list[Claimed], datetime | None]:
+            transaction.outbox.renew(renewed, now + LEASE)
+            claims = transaction.outbox.claim(now, lease=LEASE, limit=free) if free > 0 else []
+            return claims, transaction.outbox.next_due()
+
+        claims, next_due = await self._engine.run(work)
+        for claimed in claims:
+            task = asyncio.create_task(self._deliver(claimed), name=f"deliver {claimed.kind} {claimed.key}")
+            self._flying[task] = claimed
+            task.add_done_callback(self._landed)
+        if renewed or self._renew_at is None:
+            self._renew_at = now + LEASE / 3
+        if not self._flying:
+            self._renew_at = None
+        if free <= len(claims):
+            # Whoever lands first makes room; until then there is nothing to look for.
+            return self._renew_at
+        return min((at for at in (next_due, self._renew_at) if at is not None), default=None)
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        del self._flying[task]
+        self._news.set()
+        if task.cancelled():
+            return
+        crash = task.exception()
+        if crash is not None:
+            # Couriers' errors were dealt with: this is somebody stopping the program, or a bug of this file.
+            self._engine.halt(crash)
+
+    def _raise_if_dead(self) -> None:
+        if self._engine.crash is not None:
+            raise self._engine.crash
+
+    async def _end(self) -> None:
+        for task in tuple(self._flying):
+            task.cancel()
+        await asyncio.gather(*tuple(self._flying), return_exceptions=True)
+        self._idle.set()
+
+    # ---- delivering -------------------------------------------------------------------------------------------------
+
+    async def _deliver(self, claimed: Claimed) -> None:
+        self._engine.checkpoint(f"deliver:before:{claimed.kind}:{claimed.key}")
+        outcome = await self._guarded(claimed, self._call)
+        if isinstance(outcome, Bury):
+            log.error("%s %s is given up: %s", claimed.kind, claimed.key, outcome.reason)
+            outcome = await self._guarded(claimed, self._tell_core(outcome))
+        self._engine.checkpoint(f"deliver:after:{claimed.kind}:{claimed.key}")
+        try:
+            is_ours = await self._engine.run(lambda transaction: _write(transaction, claimed, outcome))
+        except StorageError as error:
+            # The lease runs out, and it is delivered again: to who knows its key.
+            log.warning("the end of %s %s is not recorded: %s", claimed.kind, claimed.key, error.message)
+            return
+        if not is_ours:
+            log.warning("%s %s was taken over by another worker", claimed.kind, claimed.key)
+
+    async def _call(self, claimed: Claimed) -> Delivered:
+        try:
+            return await self._couriers[claimed.kind](claimed)
+        except PermanentError as error:
+            return Bury(error.message)
+
+    def _tell_core(self, outcome: Bury) -> Courier:
+        async def tell(claimed: Claimed) -> Delivered:
+            await self._on_buried(claimed, outcome.reason)
+            return outcome
+
+        return tell
+
+    async def _guarded(self, claimed: Claimed, work: Courier) -> Delivered | _Failed:
+        now = self._engine.now
+        try:
+            return await work(claimed)
+        except TransientError as error:
+            return _Failed(now() + back_off(claimed, error.retry_after), error.message)
+        except StorageError as error:
+            return _Failed(now() + back_off(claimed), error.message)
+        except Exception:  # the one of the outbox: a bug in one courier must not stop the others
+            reference = sha256(f"{claimed.key}/{claimed.attempts}".encode()).hexdigest()[:8]
+            log.exception("delivering %s %s failed unexpectedly (ref %s)", claimed.kind, claimed.key, reference)
+            reason = f"Something unexpected happened (ref {reference})."
+            return Bury(reason) if claimed.attempts >= SURPRISES else _Failed(now() + back_off(claimed), reason)
+
+
+def back_off(claimed: Claimed, retry_after: timedelta | None = None) -> timedelta:
+    """How long to wait after this attempt: doubling, bounded, at least `retry_after`, plus up to a quarter."""
+    pause = min(FIRST_PAUSE * 2 ** min(claimed.attempts - 1, 20), LONGEST_PAUSE)
+    share = int.from_bytes(
+        sha256(f"{claimed.pipeline_id}/{claimed.key}/{claimed.attempts}".encode()).digest()[:4], "big"
+    )
+    wanted = max(pause, retry_after or timedelta())
+    return wanted + wanted * (share / 2**34)
+
+
+def _write(transaction: Transaction, claimed: Claimed, outcome: Delivered | _Failed) -> bool:
+    match outcome:
+        case Done():
+            return transaction.outbox.done(claimed)
+        case Bury():
+            return transaction.outbox.bury(claimed, outcome.reason)
+        case Again():
+            return transaction.outbox.postpone(claimed, outcome.at, outcome.reason, attempts=0)
+        case _Failed():
+            return transaction.outbox.postpone(claimed, outcome.at, outcome.reason, attempts=claimed.attempts)

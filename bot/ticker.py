@@ -1,0 +1,102 @@
+"""Wakes pipelines when they want to be woken, and keeps Andon's sign of life. It holds no truth: a column does.
+
+Whoever wakes a pipeline first records that Andon is looking, because a bake counts no time in which it was not. The
+engine knows the earliest wake-up, so it is met to the millisecond; a sweep over the column is the safety net, for what
+another replica wrote and for what was missed. Waking twice is harmless: nothing has happened, and nothing follows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from datetime import UTC, timedelta
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from bot.engine import Engine
+from core.errors import AndonError
+from core.releases.events import TimePassed
+
+log = logging.getLogger("andon.ticker")
+
+BEAT_EVERY = timedelta(seconds=10)
+SWEEP_EVERY = timedelta(seconds=30)
+TRY_AGAIN_AFTER = timedelta(seconds=5)
+BEATS_APART = timedelta(seconds=1)
+
+
+class Ticker:
+    """Time, for the engine."""
+
+    def __init__(
+        self, engine: Engine, *, beat_every: timedelta = BEAT_EVERY, sweep_every: timedelta = SWEEP_EVERY
+    ) -> None:
+        self._engine = engine
+        self._scheduler = AsyncIOScheduler(
+            timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        )
+        self.every(beat_every.total_seconds(), "beat", self.beat)
+        self.every(sweep_every.total_seconds(), "sweep", self.sweep)
+
+    def every(self, seconds: float, name: str, job: Callable[[], Awaitable[object]]) -> None:
+        """Have something done again and again while `run` does; what it raises is logged, and it goes on."""
+
+        async def named() -> None:
+            await job()
+
+        self._scheduler.add_job(named, "interval", seconds=seconds, id=name, name=name)
+
+    async def run(self) -> None:
+        """Wake whoever wants to be woken, until cancelled (or stopped dead, by whatever did it)."""
+        self._scheduler.start()
+        try:
+            await self.wake(self._engine.pipelines())
+            while self._engine.crash is None:
+                self._engine.wakes_changed.clear()
+                await self.tick()
+                await self._engine.clock.wait(self._engine.next_wake(), self._engine.wakes_changed)
+            raise self._engine.crash
+        finally:
+            self._scheduler.shutdown(wait=False)
+
+    async def tick(self) -> None:
+        """Wake what is due."""
+        due = self._engine.take_due(self._engine.now())
+        if due:
+            await self.wake(due)
+
+    async def sweep(self) -> None:
+        """Wake what the column says is due."""
+        now = self._engine.now()
+        due = await self._engine.read(lambda transaction: transaction.due(now))
+        if due:
+            await self.wake(due)
+
+    async def beat(self) -> None:
+        """Record that Andon is looking, unless that was recorded just now."""
+        seen = self._engine.world.observed_until
+        if seen is None or not timedelta() <= self._engine.now() - seen < BEATS_APART:
+            await self._engine.beat()
+
+    async def wake(self, pipelines: Collection[str]) -> None:
+        """Record that Andon is looking, then let time pass for these; one that fails is reminded and stops no other."""
+        names = tuple(pipelines)
+        try:
+            await self.beat()
+        except AndonError as error:
+            log.warning("nobody was woken: %s", error.message)
+            self._remind(names)
+            return
+        woken = (self._engine.submit(name, TimePassed()) for name in names)
+        outcomes = await asyncio.gather(*woken, return_exceptions=True)
+        failed = {
+            name: outcome for name, outcome in zip(names, outcomes, strict=True) if isinstance(outcome, BaseException)
+        }
+        for name, error in failed.items():
+            log.error("%s could not be woken", name, exc_info=error)
+        self._remind(tuple(failed))
+
+    def _remind(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            self._engine.remind(name, self._engine.now() + TRY_AGAIN_AFTER)
