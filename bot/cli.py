@@ -1,1 +1,171 @@
-"""The `andon` command."""
+"""The `andon` command: what one says in Slack, and what an operator needs. Every verb imports only what it uses."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+SPOKEN = (
+    "status", "why", "promote", "pause", "resume", "rollback", "approve", "reject", "override", "lift", "reconcile",
+    "retry", "cancel", "ack", "history", "help",
+)  # fmt: skip
+"""Verbs that go to Andon word for word, as `/release …` would."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["release"]:
+        words = words[1:]
+    if words and words[0].lower() in SPOKEN:
+        return _speak(words)
+    if not words or words[0] in ("-h", "--help"):
+        sys.stdout.write(USAGE)
+        return 0 if words else 2
+    return _operate(words)
+
+
+USAGE = """\
+andon: a safe release line, and the cord to stop it
+
+  What you would say in Slack (ANDON_URL and ANDON_TOKEN say where and who):
+    status [SERVICE] · why SERVICE · history SERVICE
+    promote SERVICE [VERSION] [to STAGE] · approve SERVICE · reject SERVICE REASON
+    pause SERVICE [in STAGE] [for 2h] REASON · resume SERVICE
+    rollback SERVICE [in STAGE or everywhere] [to VERSION] REASON
+    override · lift · reconcile · retry · cancel · ack · help            (add --json for programs)
+
+  For pipelines:
+    announce SERVICE VERSION --artifact …    tell Andon that a version exists
+    token create|list|revoke                 tokens for CI, alarms and shells
+
+  For operators:
+    run                 the bot itself
+    check FILE…         look for mistakes, and draw the line a definition would run
+    manifest            the Slack app manifest
+    preview TEMPLATE    a message as JSON
+    audit verify        check the chain of the audit log
+"""
+
+
+def _speak(words: list[str]) -> int:
+    from bot import shell
+
+    as_json = "--json" in words
+    try:
+        return shell.command([w for w in words if w != "--json"], as_json=as_json)
+    except shell.Unreachable as error:
+        sys.stderr.write(f"{error}\n")
+        return shell.UNREACHABLE
+
+
+def _operate(words: list[str]) -> int:
+    arguments = _parser().parse_args(words)
+    match arguments.verb:
+        case "announce" | "token":
+            return _over_http(arguments)
+        case "run":
+            from bot.run import run
+
+            return run()
+        case "check":
+            from bot.check import main as check
+
+            return check(words[1:])
+        case "manifest":
+            from bot.manifest import main as manifest
+
+            return manifest(words[1:])
+        case "preview":
+            from bot.preview import main as preview
+
+            return preview(words[1:])
+        case _:
+            from bot.audit import main as audit
+
+            return audit(words[1:])
+
+
+def _over_http(arguments: argparse.Namespace) -> int:
+    from bot import shell
+
+    try:
+        if arguments.verb == "token":
+            given = {
+                "name": arguments.name,
+                "actor": arguments.actor or arguments.name,
+                "scopes": arguments.scope,
+                "days": arguments.days,
+                "id": arguments.id,
+            }
+            return shell.tokens(arguments.action, given)
+        return shell.announce(_announcement(arguments), as_json=arguments.json)
+    except shell.Unreachable as error:
+        sys.stderr.write(f"{error}\n")
+        return shell.UNREACHABLE
+
+
+def _announcement(arguments: argparse.Namespace) -> dict[str, object]:
+    authors = arguments.author
+    changes = [_change(text, authors) for text in arguments.change]
+    if authors and not changes:
+        changes = [{"id": arguments.commit or arguments.version, "title": "", "authors": authors}]
+    return {
+        "service": arguments.service,
+        "version": arguments.version,
+        "artifact": arguments.artifact,
+        "digest": arguments.digest,
+        "commit": arguments.commit,
+        "url": arguments.url,
+        "changes": changes,
+        "fixes": arguments.fixes,
+        "one_way": arguments.one_way,
+    }
+
+
+def _change(text: str, authors: list[str]) -> dict[str, object]:
+    """`ID: title` or `ID: title (author, author)`; --author stands for every change that names none."""
+    identifier, _, rest = text.partition(":")
+    title, own = rest.strip(), authors
+    if title.endswith(")") and "(" in title:
+        title, _, names = title[:-1].rpartition("(")
+        own = [name.strip() for name in names.split(",") if name.strip()]
+    return {"id": identifier.strip() or text, "title": title.strip(), "authors": own}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="andon", description="A safe release line, and the cord to stop it.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    new = verbs.add_parser("announce", help="tell Andon that a version exists")
+    new.add_argument("service")
+    new.add_argument("version")
+    new.add_argument("--artifact", required=True, help="directory, archive, image: whatever the deployer takes")
+    new.add_argument("--digest", default="", help="sha256:… where the deployer cannot tell it itself")
+    new.add_argument("--commit", default="")
+    new.add_argument("--url", default="", help="release notes, compare link")
+    new.add_argument("--change", action="append", default=[], metavar="'ID: TITLE (AUTHOR, …)'")
+    new.add_argument("--author", action="append", default=[], help="e-mail or login behind the changes")
+    new.add_argument("--fixes", action="append", default=[], metavar="VERSION", help="a bad version that this mends")
+    new.add_argument("--one-way", action="store_true", help="must never be rolled back automatically (a migration)")
+    new.add_argument("--json", action="store_true")
+    token = verbs.add_parser("token", help="tokens for CI, alarms and shells")
+    token.add_argument("action", choices=["create", "list", "revoke"])
+    token.add_argument("id", nargs="?", default="")
+    token.add_argument("--name", default="token")
+    token.add_argument("--actor", default="", help="a person of the organisation file, or the name of a machine")
+    token.add_argument("--scope", action="append", default=[], help="read, act, announce[:SERVICE], alarms, admin")
+    token.add_argument("--days", type=int, default=90)
+    for verb, text in {
+        "run": "the bot itself",
+        "check": "look for mistakes in definitions, and draw the line",
+        "manifest": "the Slack app manifest",
+        "preview": "a message as JSON",
+        "audit": "check the chain of the audit log",
+    }.items():
+        verbs.add_parser(verb, help=text, add_help=False).add_argument("rest", nargs=argparse.REMAINDER)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -7,6 +7,7 @@ AndonError
 └── PortError           an outside system
     ├── TransientError  try again later
     └── PermanentError  will not work, however often it is tried
+        └── ArtifactMissing  … because what was to be deployed is not there
 """
 
 from __future__ import annotations
@@ -64,3 +65,7 @@ class TransientError(PortError):
 
 class PermanentError(PortError):
     """The outside system refused, and asking again will not help."""
+
+
+class ArtifactMissing(PermanentError):
+    """The artifact is not there any more, or not what it was."""

@@ -1,0 +1,80 @@
+"""Alarms from outside: stored first, then understood, then brought to the pipelines they speak of."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bot.engine import Engine
+from core.errors import PermanentError
+from core.ports import AlarmReport, AlarmSource
+from core.releases.alarms import route
+
+log = logging.getLogger("andon.alarms")
+
+KEPT_HEADERS = ("Content-Type", "User-Agent", "Date")
+"""Of the headers only these are stored: what authenticates a request is nobody's business afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of one delivery: how many alarms it spoke of, and how many matched a pipeline."""
+
+    is_understood: bool
+    alarms: int = 0
+    matched: int = 0
+    note: str = ""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The answer to the sender."""
+        return {"understood": self.is_understood, "alarms": self.alarms, "matched": self.matched, "note": self.note}
+
+
+class AlarmsIn:
+    """The way in for all alarm webhooks. `sources` are by name."""
+
+    def __init__(self, engine: Engine, sources: Mapping[str, AlarmSource]) -> None:
+        self._engine = engine
+        self._sources = sources
+
+    async def take(self, name: str, headers: Mapping[str, str], body: bytes) -> Taken:
+        """Store a delivery and act on it; durable before this returns. Raises PermanentError for an unknown source."""
+        if name not in self._sources:
+            raise PermanentError(f"There is no alarm source {name}; there are {', '.join(sorted(self._sources))}.")
+        now = self._engine.now()
+        kept = {k: headers[k] for k in KEPT_HEADERS if k in headers}
+        # Equal bodies are no repeats: an alarm that fires again may look the same. What a repeat is, the core knows.
+        number = await self._engine.run(lambda tx: tx.inbox.receive(name, kept, body, now))
+        assert number is not None, "a delivery without a dedupe key is always stored"
+        return await self._act(number, name, kept, body)
+
+    async def resume(self) -> int:
+        """Act on what was stored but not acted on when the process ended; how many."""
+        waiting = await self._engine.read(lambda tx: tx.inbox.waiting())
+        for received in waiting:
+            await self._act(received.id, received.source, received.headers, received.body)
+        return len(waiting)
+
+    async def _act(self, number: int, name: str, headers: Mapping[str, str], body: bytes) -> Taken:
+        try:
+            reports = self._sources[name].parse(headers, body)
+        except PermanentError as error:
+            note = error.message
+            await self._engine.run(lambda tx: tx.inbox.settle(number, "kept", note))
+            log.warning("A delivery of %s was not understood and is kept as %d", name, number)
+            return Taken(is_understood=False, note=note)
+        unmatched = [report for report in reports if not await self._bring(report)]
+        note = f"matches no pipeline: {', '.join(sorted({r.title for r in unmatched})[:5])}" if unmatched else ""
+        state = "kept" if unmatched else "done"
+        await self._engine.run(lambda tx: tx.inbox.settle(number, state, note))
+        return Taken(is_understood=True, alarms=len(reports), matched=len(reports) - len(unmatched), note=note)
+
+    async def _bring(self, report: AlarmReport) -> bool:
+        definitions = [state.definition for state in self._engine.pipelines().values()]
+        routed = route(report, definitions, self._engine.now())
+        for to in routed:
+            await self._engine.submit(to.pipeline_id, to.event)
+        return bool(routed)

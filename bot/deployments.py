@@ -1,0 +1,208 @@
+"""Couriers that bring deployments and tests to the outside world, and report what came of them.
+
+After any attempt that may have reached the deployer, the deployment is looked for by its key before anything is begun.
+A time-out is never a failure: the effect waits and is tried again, and people are told that the outcome is unknown.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Protocol, runtime_checkable
+
+from bot.deployers import Deployers
+from bot.engine import Engine
+from bot.outbox import Again, Claimed, Delivered, Done
+from core.errors import ArtifactMissing, PermanentError, TransientError
+from core.ports import Deployer, DeploymentRef, DeploymentRequest, DeploymentStatus, Outcome
+from core.releases.effects import CancelDeployment, FollowDeployment, ObserveTarget, StartDeployment
+from core.releases.events import (
+    DeploymentCancelled,
+    DeploymentFailed,
+    DeploymentLost,
+    DeploymentProgressed,
+    DeploymentStarted,
+    DeploymentSucceeded,
+    Event,
+    RunningVersionObserved,
+)
+from core.releases.state import Deployment, PipelineState
+
+POLL = timedelta(seconds=1)
+LONG_POLL_SECONDS = 5.0
+LOST_AFTER_ATTEMPTS = 3
+
+
+@runtime_checkable
+class Waits(Protocol):
+    """A deployer that can be waited on, so that its end is heard at once."""
+
+    async def wait(self, ref: DeploymentRef, seconds: float) -> DeploymentStatus:
+        """How it stands when it is over, or after so many seconds."""
+
+
+class Deployments:
+    """Delivers StartDeployment, FollowDeployment, CancelDeployment and ObserveTarget."""
+
+    def __init__(self, engine: Engine, deployers: Deployers) -> None:
+        self._engine = engine
+        self._deployers = deployers
+
+    async def start(self, claimed: Claimed, effect: StartDeployment) -> Delivered:
+        """Begin it, unless it is over, was called off, or is found to have begun already."""
+        at = self._in_flight(claimed.pipeline_id, effect.key)
+        if at is None or at.ref:
+            return Done()
+        try:
+            deployer = self._deployer(claimed.pipeline_id, effect.deployer, effect.deployer_settings)
+            ref = await deployer.find(effect.key) if claimed.attempts > 1 else None
+            if ref is None and at.phase == "cancelling":
+                await self._report(claimed, DeploymentCancelled(key=effect.key), "cancelled")
+                return Done()
+            if ref is None:
+                ref = await deployer.start(self._request(claimed.pipeline_id, effect))
+        except PermanentError as error:
+            failed = DeploymentFailed(
+                key=effect.key,
+                reason=error.message.rstrip("."),
+                nothing_begun=True,
+                artifact_missing=isinstance(error, ArtifactMissing),
+            )
+            await self._report(claimed, failed, "failed")
+            return Done()
+        except TransientError as error:
+            await self._lost_if_long(claimed, effect.key, error.message)
+            raise
+        await self._report(claimed, DeploymentStarted(key=effect.key, ref=ref.value, url=ref.url), "started")
+        return Done()
+
+    async def follow(self, claimed: Claimed, effect: FollowDeployment) -> Delivered:
+        """Look how it stands, until it has ended."""
+        at = self._in_flight(claimed.pipeline_id, effect.deployment)
+        if at is None:
+            return Done()
+        ref = DeploymentRef(key=effect.deployment, value=effect.ref, url=at.url)
+        try:
+            deployer = self._deployer(claimed.pipeline_id, effect.deployer, effect.deployer_settings)
+            status = (
+                await deployer.wait(ref, LONG_POLL_SECONDS)
+                if isinstance(deployer, Waits)
+                else await deployer.status(ref)
+            )
+            if status.outcome is Outcome.SUCCEEDED:
+                status = await self._checked(deployer, effect.target, at, status)
+        except PermanentError as error:
+            # It cannot be asked about any more, which says nothing of how it stands.
+            await self._report(claimed, DeploymentLost(key=effect.deployment, reason=error.message), "lost")
+            return Again(self._engine.now() + timedelta(minutes=1), error.message)
+        except TransientError as error:
+            await self._lost_if_long(claimed, effect.deployment, error.message)
+            raise
+        return await self._judge(claimed, effect, at, status)
+
+    async def cancel(self, claimed: Claimed, effect: CancelDeployment) -> Delivered:
+        """Ask it to stop; whoever follows it hears when it has. Without a reference it is looked for by its key."""
+        at = self._in_flight(claimed.pipeline_id, effect.deployment)
+        if at is None:
+            return Done()
+        deployer = self._deployer(claimed.pipeline_id, effect.deployer, effect.deployer_settings)
+        value = effect.ref or at.ref
+        ref = DeploymentRef(effect.deployment, value) if value else await deployer.find(effect.deployment)
+        if ref is not None:
+            await deployer.cancel(ref)
+        # Not begun yet: the courier that would begin it sees that it was called off.
+        return Done()
+
+    async def observe(self, claimed: Claimed, effect: ObserveTarget) -> Delivered:
+        """Look what a target runs."""
+        await self.look(claimed.pipeline_id, effect.target, effect.deployer, effect.deployer_settings)
+        return Done()
+
+    async def look(self, pipeline: str, target: str, deployer: str, settings: str) -> None:
+        """Report what a target really runs [27]."""
+        seen = await self._deployer(pipeline, deployer, settings).running_version(target)
+        event = RunningVersionObserved(
+            target=target, digest=seen.digest, version=seen.version or "", is_mixed=seen.is_mixed
+        )
+        await self._engine.submit(pipeline, event)
+
+    # ---- judging ----------------------------------------------------------------------------------------------------
+
+    async def _checked(
+        self, deployer: Deployer, target: str, at: Deployment, status: DeploymentStatus
+    ) -> DeploymentStatus:
+        """Success is what runs, not what was said [26]."""
+        seen = await deployer.running_version(target)
+        if seen.digest == at.what.digest and not seen.is_mixed:
+            return status
+        runs = "a mix of versions" if seen.is_mixed else (seen.version or seen.digest or "nothing")
+        return DeploymentStatus(Outcome.FAILED, f"the deployer said it was done, but {target} runs {runs}")
+
+    async def _judge(
+        self, claimed: Claimed, effect: FollowDeployment, at: Deployment, status: DeploymentStatus
+    ) -> Delivered:
+        key = effect.deployment
+        match status.outcome:
+            case Outcome.SUCCEEDED:
+                await self._report(claimed, DeploymentSucceeded(key=key), "succeeded")
+                return Done()
+            case Outcome.FAILED:
+                reason = status.message.rstrip(".") or "no reason was given"
+                await self._report(claimed, DeploymentFailed(key=key, reason=reason), "failed")
+                return Done()
+            case Outcome.CANCELLED:
+                await self._report(claimed, DeploymentCancelled(key=key), "cancelled")
+                return Done()
+            case Outcome.UNKNOWN:
+                reason = status.message or "the deployer cannot tell"
+                await self._report(claimed, DeploymentLost(key=key, reason=reason), "lost")
+                return Again(self._engine.now() + POLL * 10, reason)
+            case Outcome.RUNNING:
+                await self._note_progress(claimed, key, at, status)
+                if self._engine.now() - at.requested_at > effect.timeout:
+                    reason = f"it has taken longer than {effect.timeout}"
+                    await self._report(claimed, DeploymentLost(key=key, reason=reason), "late")
+                return Again(self._engine.now() + (timedelta() if status.done_units != at.done_units else POLL), "")
+
+    async def _note_progress(self, claimed: Claimed, key: str, at: Deployment, status: DeploymentStatus) -> None:
+        if (status.done_units, status.all_units) == (at.done_units, at.all_units) and at.phase != "unknown":
+            return
+        event = DeploymentProgressed(
+            key=key, done_units=status.done_units, all_units=status.all_units, note=status.message
+        )
+        await self._engine.submit(claimed.pipeline_id, event)
+
+    async def _lost_if_long(self, claimed: Claimed, key: str, reason: str) -> None:
+        if claimed.attempts >= LOST_AFTER_ATTEMPTS:
+            await self._report(claimed, DeploymentLost(key=key, reason=reason), "lost")
+
+    # ---- asking the state -------------------------------------------------------------------------------------------
+
+    def _in_flight(self, pipeline: str, key: str) -> Deployment | None:
+        state = self._engine.pipelines().get(pipeline)
+        if state is None:
+            return None
+        return next((t.deployment for t in state.targets if t.deployment is not None and t.deployment.key == key), None)
+
+    def _deployer(self, pipeline: str, name: str, settings: str) -> Deployer:
+        state: PipelineState = self._engine.pipelines()[pipeline]
+        return self._deployers.of((state.definition, *state.pinned), name, settings)
+
+    def _request(self, pipeline: str, effect: StartDeployment) -> DeploymentRequest:
+        state = self._engine.pipelines()[pipeline]
+        return DeploymentRequest(
+            key=effect.key,
+            service=state.definition.service,
+            pipeline=pipeline,
+            stage=effect.stage,
+            target=effect.target,
+            version=effect.what.version,
+            digest=effect.what.digest,
+            artifact=effect.what.artifact,
+            is_rollback=effect.is_rollback,
+            batch_percent=effect.batch_percent,
+            healthy_percent=effect.healthy_percent,
+            timeout=effect.timeout,
+        )
+
+    async def _report(self, claimed: Claimed, event: Event, outcome: str) -> None:
+        await self._engine.submit(claimed.pipeline_id, event, dedupe=f"{claimed.key}/{outcome}")

@@ -1,0 +1,98 @@
+"""What the environment says, read once; secrets are wrapped so that no log, repr or error can show them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from core.errors import AndonError
+
+DEFAULT_STATE = Path(".andon")
+
+
+class SettingsError(AndonError):
+    """A setting in the environment cannot be used."""
+
+
+class Secret:
+    """A value that only `reveal` shows."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value itself, for the one place that needs it."""
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __repr__(self) -> str:
+        return "Secret(…)" if self._value else "Secret()"
+
+
+NO_SECRET = Secret("")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything `andon run` needs to know. Paths are absolute."""
+
+    config: Path
+    """Directory with org.yaml and pipelines/*.yaml (`ANDON_CONFIG`)."""
+    database_url: str
+    host: str = "127.0.0.1"
+    port: int = 8080
+    state: Path = DEFAULT_STATE
+    """Where the embedded defaults live: database, artifacts, supervisors (`ANDON_STATE`)."""
+    slack_bot_token: Secret = field(default=NO_SECRET)
+    slack_app_token: Secret = field(default=NO_SECRET)
+    slack_signing_secret: Secret = field(default=NO_SECRET)
+    slack_api_url: str = ""
+    admin_token: Secret = field(default=NO_SECRET)
+    pager_url: str = ""
+    pager_secret: Secret = field(default=NO_SECRET)
+    templates: Path | None = None
+    """An operator's own templates, looked at first (`ANDON_TEMPLATES`)."""
+
+    @property
+    def has_slack(self) -> bool:
+        """Whether a workspace is configured at all; without one the shell and the API still work."""
+        return bool(self.slack_bot_token)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Read the settings; raises SettingsError saying which variable is wrong and what it should be."""
+        state = Path(environment.get("ANDON_STATE", str(DEFAULT_STATE))).absolute()
+        config = Path(environment.get("ANDON_CONFIG", ".")).absolute()
+        templates = environment.get("ANDON_TEMPLATES", "")
+        return cls(
+            config=config,
+            database_url=environment.get("DATABASE_URL", f"sqlite:///{state / 'andon.db'}"),
+            host=environment.get("HOST", "127.0.0.1"),
+            port=_port(environment.get("PORT", "8080")),
+            state=state,
+            slack_bot_token=Secret(environment.get("SLACK_BOT_TOKEN", "")),
+            slack_app_token=Secret(environment.get("SLACK_APP_TOKEN", "")),
+            slack_signing_secret=Secret(environment.get("SLACK_SIGNING_SECRET", "")),
+            slack_api_url=_url("SLACK_API_URL", environment.get("SLACK_API_URL", "")),
+            admin_token=Secret(environment.get("ANDON_ADMIN_TOKEN", "")),
+            pager_url=_url("ANDON_PAGER_URL", environment.get("ANDON_PAGER_URL", "")),
+            pager_secret=Secret(environment.get("ANDON_PAGER_SECRET", "")),
+            templates=Path(templates).absolute() if templates else None,
+        )
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65_535:
+        raise SettingsError(f"PORT is {text!r}; it must be a number from 0 to 65535.")
+    return int(text)
+
+
+def _url(name: str, text: str) -> str:
+    if text and not text.startswith(("http://", "https://")):
+        raise SettingsError(f"{name} must begin with http:// or https://.")
+    return text

@@ -1,0 +1,92 @@
+"""The shell's side of the API: `andon why checkout` and its like. Imports next to nothing, so that it answers at once.
+
+Exit codes: 0 done, 1 refused, 2 not understood, 3 Andon could not be reached or did not let us in.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+DONE, REFUSED, MISUNDERSTOOD, UNREACHABLE = range(4)
+TIMEOUT_SECONDS = 30
+
+
+class Unreachable(Exception):
+    """Andon does not answer."""
+
+
+def command(words: Sequence[str], *, as_json: bool) -> int:
+    """Say to Andon what one would say in Slack, and print the answer."""
+    # A key of its own for every call: the same words twice are two acts, a repeated request is one.
+    status, answer = _ask("POST", "/api/commands", {"text": " ".join(words)}, key=uuid.uuid4().hex)
+    if status != 200:
+        return _complain(status, answer)
+    sys.stdout.write((json.dumps(answer, indent=2) if as_json else str(answer["text"])) + "\n")
+    return REFUSED if answer["refused"] else DONE
+
+
+def announce(given: Mapping[str, Any], *, as_json: bool) -> int:
+    """Tell Andon that a version exists."""
+    artifact = str(given["artifact"])
+    if Path(artifact).exists():
+        given = {**given, "artifact": str(Path(artifact).absolute())}
+    status, answer = _ask("POST", "/api/releases", given)
+    if status != 201:
+        return _complain(status, answer)
+    sys.stdout.write((json.dumps(answer, indent=2) if as_json else str(answer["answer"])) + "\n")
+    return DONE
+
+
+def tokens(action: str, given: Mapping[str, Any]) -> int:
+    """Make, list or revoke tokens."""
+    match action:
+        case "create":
+            status, answer = _ask("POST", "/api/tokens", given)
+        case "revoke":
+            status, answer = _ask("DELETE", f"/api/tokens/{given['id']}")
+        case _:
+            status, answer = _ask("GET", "/api/tokens")
+    if status >= 300:
+        return _complain(status, answer)
+    sys.stdout.write(json.dumps(answer, indent=2) + "\n")
+    return DONE
+
+
+def _complain(status: int, answer: Any) -> int:
+    detail = answer.get("detail", "") if isinstance(answer, dict) else ""
+    sys.stderr.write((detail or f"Andon answered {status}.") + "\n")
+    if status in (401, 403, 503):
+        return UNREACHABLE
+    return MISUNDERSTOOD if status in (400, 422) else REFUSED
+
+
+def _ask(method: str, path: str, body: Mapping[str, Any] | None = None, *, key: str = "") -> tuple[int, Any]:
+    """One request; returns status and decoded answer."""
+    base = os.environ.get("ANDON_URL", "http://127.0.0.1:8080")
+    token = os.environ.get("ANDON_TOKEN", "")
+    if not token:
+        raise Unreachable("ANDON_TOKEN is not set; make a token with `andon token create` and put it there.")
+    at = urlsplit(base)
+    if at.scheme not in ("http", "https") or not at.hostname:
+        raise Unreachable("ANDON_URL must look like http://127.0.0.1:8080.")
+    kind = http.client.HTTPSConnection if at.scheme == "https" else http.client.HTTPConnection
+    connection = kind(at.hostname, at.port, timeout=TIMEOUT_SECONDS)
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    if key:
+        headers["Idempotency-Key"] = key
+    try:
+        connection.request(method, at.path.rstrip("/") + path, json.dumps(body) if body is not None else None, headers)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read() or b"null")
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise Unreachable(f"Andon does not answer at {base} ({type(error).__name__}); is `andon run` up?") from error
+    finally:
+        connection.close()
