@@ -20,7 +20,7 @@ from core.releases.state import AlarmReading, PipelineState
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 """Since when an alarm is unknown that was never heard of."""
-HEARTBEAT_STALE_AFTER = timedelta(minutes=5)
+HEARTBEAT_STALE_AFTER = timedelta(minutes=10)
 """How old a heartbeat may be where the definition does not say."""
 MAX_RESOLVED = 8
 """Episodes already over that are remembered, for late repeats."""

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from core.ports import AlarmReport, AlarmState
 from core.releases.alarms import (
-    HEARTBEAT_STALE_AFTER,
     MAX_FIRING,
     MAX_NAME,
     MAX_RESOLVED,
@@ -177,9 +176,9 @@ def test_a_heartbeat_vouches_for_an_old_resolved_but_never_hides_red():
     assert alarm_state(a_state(WATCHED, firing), WATCHED, at(101)) is RED
 
 
-def test_without_a_limit_of_its_own_a_heartbeat_holds_five_minutes():
+def test_without_a_limit_of_its_own_a_heartbeat_holds_ten_minutes():
     alarm = replace(WATCHED, stale_after=None)
-    assert becomes_unknown_at(a_state(alarm, heartbeat=NOON), alarm, NOON) == NOON + HEARTBEAT_STALE_AFTER
+    assert becomes_unknown_at(a_state(alarm, heartbeat=NOON), alarm, NOON) == at(10)
 
 
 def test_a_watchdog_that_ended_makes_unknown_at_once_until_the_next_heartbeat():
