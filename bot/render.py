@@ -1,8 +1,8 @@
 """Draws Slack messages and views: words from `templates/`, structure, escaping and limits from here.
 
-A template prints nothing itself. It calls the builders of `draw`; every `{{ value }}` in it is escaped unless one of our
-filters made it. Whatever is too long is cut by code point and says so. `block_id`s are digests of what is drawn: the
-same state gives the same JSON, another state gives new ids, as Slack wants for edits.
+A template prints nothing itself. It calls the builders of `draw`; every `{{ value }}` in it is escaped unless one of
+our filters made it. Whatever is too long is cut by code point and says so. `block_id`s are digests of what is drawn:
+the same state gives the same JSON, another state gives new ids, as Slack wants for edits.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ import functools
 import hashlib
 import json
 import logging
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -23,7 +21,9 @@ import jinja2
 from commands import mrkdwn
 from commands.mrkdwn import Mrkdwn, cut, escape
 from commands.subjects import Subject
+from commands.words import listed
 from core.errors import AndonError
+from core.releases.words import place
 from core.releases.world import World
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,8 @@ class Drawing:
         self.text = ""
         self.title = ""
         self.submit = ""
-        self._actions = 0
+        self._buttons: list[Block] = []
+        self._entries: list[Block] = []
 
     def say(self, caller: Callable[[], str]) -> str:
         """What the message means, in full sentences."""
@@ -113,6 +114,10 @@ class Drawing:
             )
         return ""
 
+    def line(self, caller: Callable[[], str]) -> str:
+        """A paragraph of one line, however it stands in the template."""
+        return self.section(lambda: _sentences(caller()))
+
     def context(self, caller: Callable[[], str]) -> str:
         """Small print, one element a line."""
         lines = _lines(caller()).splitlines()
@@ -127,13 +132,55 @@ class Drawing:
         self.blocks.append({"type": "divider"})
         return ""
 
-    def actions(self, buttons: Sequence[Button], menu: Sequence[MenuEntry] = ()) -> str:
-        """At most three buttons and a menu of at most five entries; nothing if there are none."""
-        elements = [self._button(button) for button in buttons[: LIMITS["buttons"]]]
-        if drawn := self._menu(menu):
-            elements.append(drawn)
+    def confirm(self, title: str, text: str, yes: str) -> Confirm:
+        """Slack's own question before a button acts."""
+        return Confirm(title, text, yes)
+
+    def button(
+        self, text: str, verb: str, about: Subject, *, style: str = "", label: str = "", confirm: Confirm | None = None
+    ) -> str:
+        """A button of the next `actions`. `verb` is what it asks of the desk, `label` what a screen reader says."""
+        self._buttons.append(
+            {
+                "type": "button",
+                "text": _text(text, LIMITS["button"]),
+                "action_id": f"andon:{verb}:{len(self._buttons) + 1}",
+                "value": about.encoded(limit=LIMITS["value"]),
+                "accessibility_label": cut(_plain(label or text), LIMITS["label"]),
+            }
+        )
+        if style:
+            self._buttons[-1]["style"] = style
+        if confirm is not None:
+            self._buttons[-1]["confirm"] = {
+                "title": _text(confirm.title, LIMITS["confirm title"]),
+                "text": _text(confirm.text, LIMITS["confirm text"]),
+                "confirm": _text(confirm.yes, LIMITS["confirm button"]),
+                "deny": _text("Not yet", LIMITS["confirm button"]),
+            }
+        return ""
+
+    def entry(self, text: str, verb: str, about: Subject, url: str = "") -> str:
+        """A line of the menu of the next `actions`; with `url` it only leads there."""
+        value = about.encoded(verb, LIMITS["option value"])
+        if not value:
+            log.warning("menu entry %s left out: its ids are too long", verb)
+            return ""
+        option = _option(text, value)
+        if url:
+            option["url"] = url
+        self._entries.append(option)
+        return ""
+
+    def actions(self) -> str:
+        """The buttons and the menu named so far: at most three and five; nothing if there are none."""
+        elements = self._buttons[: LIMITS["buttons"]]
+        if self._entries:
+            options = self._entries[: LIMITS["menu"]]
+            elements.append({"type": "overflow", "action_id": f"andon:menu:{len(elements) + 1}", "options": options})
         if elements:
             self.blocks.append({"type": "actions", "elements": elements})
+        self._buttons, self._entries = [], []
         return ""
 
     def reason(self, label: str, placeholder: str = "", hint: str = "") -> str:
@@ -180,49 +227,6 @@ class Drawing:
         )
         return ""
 
-    def _button(self, button: Button) -> Block:
-        self._actions += 1
-        drawn: Block = {
-            "type": "button",
-            "text": _text(button.text, LIMITS["button"]),
-            "action_id": f"andon:{button.verb}:{self._actions}",
-            "accessibility_label": cut(mrkdwn.clean(button.label or button.text), LIMITS["label"]),
-        }
-        if button.subject is not None:
-            drawn["value"] = button.subject.encoded(limit=LIMITS["value"])
-        if button.url:
-            drawn["url"] = button.url
-        if button.style:
-            drawn["style"] = button.style
-        if button.confirm is not None:
-            drawn["confirm"] = {
-                "title": _text(button.confirm.title, LIMITS["confirm title"]),
-                "text": _text(button.confirm.text, LIMITS["confirm text"]),
-                "confirm": _text(button.confirm.yes, LIMITS["confirm button"]),
-                "deny": _text(button.confirm.no, LIMITS["confirm button"]),
-            }
-        return drawn
-
-    def _menu(self, entries: Sequence[MenuEntry]) -> Block | None:
-        options = []
-        for entry in entries:
-            value = entry.subject.encoded(entry.verb, LIMITS["option value"])
-            if not value:
-                log.warning("menu entry %s left out: its ids are too long", entry.verb)
-                continue
-            option = _option(entry.text, value)
-            if entry.url:
-                option["url"] = entry.url
-            options.append(option)
-        if not options:
-            return None
-        self._actions += 1
-        return {
-            "type": "overflow",
-            "action_id": f"andon:menu:{self._actions}",
-            "options": options[: LIMITS["menu"]],
-        }
-
     def message(self, name: str) -> Message:
         """The finished message; raises `TemplateMistake` if nothing was said."""
         if not self.text:
@@ -257,30 +261,6 @@ class Confirm:
     title: str
     text: str
     yes: str
-    no: str = "Not yet"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Button:
-    """`verb` is what it asks of the desk; `label` is what a screen reader says."""
-
-    text: str
-    verb: str
-    subject: Subject | None = None
-    label: str = ""
-    style: str = ""
-    url: str = ""
-    confirm: Confirm | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MenuEntry:
-    """A line of the menu behind the dots."""
-
-    text: str
-    verb: str
-    subject: Subject
-    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,8 +322,7 @@ def _sentences(text: str) -> str:
 
 
 def _lines(text: str) -> str:
-    lines = [" ".join(line.split()) for line in text.strip().splitlines()]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
+    return "\n".join(line for line in (" ".join(line.split()) for line in text.splitlines()) if line)
 
 
 def _unescape(text: str) -> str:
@@ -352,6 +331,8 @@ def _unescape(text: str) -> str:
 
 # ---- templates ------------------------------------------------------------------------------------------------------
 
+MENTIONS: Final = 10
+"""A group without a Slack group of its own is mentioned person by person up to this size."""
 BUILT_IN: Final = Path(__file__).resolve().parent.parent / "templates"
 
 
@@ -367,7 +348,7 @@ class Templates:
         return tuple(sorted(name.removesuffix(".jinja") for name in self._own.list_templates(["jinja"])))
 
     def draw(self, name: str, world: World, **view: object) -> Drawing:
-        """Run a template on what it shows. An operator's that fails is logged and ours is used: a card is never lost."""
+        """Run a template on what it shows; an operator's that fails is logged and ours is used, so no card is lost."""
         if self._overridden is not None:
             try:
                 return _run(self._overridden, name, world, view)
@@ -417,7 +398,9 @@ def _environment(directory: Path) -> jinja2.Environment:
             "code": mrkdwn.code,
             "strong": mrkdwn.strong,
             "join": mrkdwn.join,
-            "each": _each,
+            "people": _people,
+            "place": place,
+            "is_url": mrkdwn.is_url,
             "short": _short,
             "capital": _capital,
             "length": len,
@@ -450,7 +433,7 @@ def mention(key: str, world: World) -> Mrkdwn:
         return mrkdwn.user_group(group.slack)
     team = world.teams.get(key)
     members = sorted(group.members if group else team.members if team else ())
-    if not members or len(members) > 5:
+    if not members or len(members) > MENTIONS:
         return escape(key)
     people = [mention(member, world) for member in members if member in world.people]
     return Mrkdwn(f"{escape(key)} ({mrkdwn.join(people)})")
@@ -464,8 +447,11 @@ def _named(context: jinja2.runtime.Context, identity: str) -> str:
     return person.name if person is not None else identity
 
 
-def _each(items: Iterable[object], filter_: Callable[..., str]) -> list[str]:
-    return [filter_(item) for item in items]
+@jinja2.pass_context
+def _people(context: jinja2.runtime.Context, identities: Sequence[str], most: int = 3) -> str:
+    """The names of people known by these identities, once each; without mention."""
+    names = list(dict.fromkeys(cut(_plain(_named(context, identity)), 60) for identity in identities))
+    return listed(names, most=most)
 
 
 def _short(text: str, length: int = 120) -> str:

@@ -122,6 +122,9 @@ class Desk:
         if state is None:
             return _refusal(UsageError("This pipeline is gone.", mend="`/release status` lists all."), d, subject)
         match action:
+            case "link":
+                # Slack opened the page and tells of the click all the same.
+                return Reply("", is_public=False, pipeline=state.id, release=subject.release)
             case "why":
                 return replace(await self._tell(Why(state.id), d), release=subject.release)
             case "status":

@@ -33,22 +33,27 @@ def escape(text: str) -> Mrkdwn:
 
 def code(text: str) -> Mrkdwn:
     """A word to be typed or copied."""
-    inner = escape(" ".join(clean(text).split()).replace("`", "ˋ"))
+    inner = " ".join(escape(text).split()).replace("`", "ˋ")
     return Mrkdwn(f"`{inner}`") if inner else Mrkdwn("")
 
 
 def strong(text: str) -> Mrkdwn:
     """A word that matters. Stars inside it would end the emphasis."""
-    inner = escape(" ".join(clean(text).split()).replace("*", "∗"))
+    inner = " ".join(escape(text).split()).replace("*", "∗")
     return Mrkdwn(f"*{inner}*") if inner else Mrkdwn("")
+
+
+def is_url(url: str) -> bool:
+    """Whether this is an address that may stand behind a link."""
+    return len(url) <= 2_000 and _IS_LINK.fullmatch(url) is not None
 
 
 def link(text: str, url: str) -> Mrkdwn:
     """Text that leads somewhere; only the text where `url` is none we follow."""
-    if not _IS_LINK.fullmatch(url) or len(url) > 2_000:
+    if not is_url(url):
         return escape(text)
-    label = escape(" ".join(clean(text).split()).replace("|", "¦"))
-    return Mrkdwn(f"<{url.replace('&', '&amp;')}|{label}>")
+    label = " ".join(escape(text).split()).replace("|", "¦")
+    return Mrkdwn(f"<{url.replace('&', '&amp;')}|{label}>") if label else Mrkdwn("")
 
 
 def date(at: datetime) -> Mrkdwn:

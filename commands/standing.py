@@ -24,17 +24,19 @@ from core.releases.state import (
     RolledBack,
     RollingBack,
     StageRun,
+    StageState,
     Stopped,
     Superseded,
     Testing,
 )
 
-PASSED, NOW, STANDS, BACK, WAITS, OVER = "✓", "▶", "■", "↩", "…", "–"
+# None of these has a coloured twin among the emoji; each stands beside a word that says the same.
+PASSED, NOW, STANDS, BACK, WAITS, OVER = "✓", "▸", "■", "↶", "…", "–"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One stage from a release's point of view. `words` is empty where nothing is to be said of it yet."""
+    """One stage from a release's point of view; `words` empty: nothing is to be said of it; `reason` follows `because`."""
 
     stage: str
     group: str
@@ -42,18 +44,21 @@ class Step:
     words: str = ""
     until: datetime | None = None
     is_now: bool = False
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A release as a whole: `kind` for programs, `words` to follow its name (`is …`), `until` when that should end."""
+    """A release as a whole. `kind` is for programs; `brief` and `words` follow its name (`is …`); `until` it should end."""
 
     kind: str
     symbol: str
+    brief: str
     words: str
     stage: str = ""
     until: datetime | None = None
     at: datetime | None = None
+    reason: str = ""
 
 
 def steps(state: PipelineState, release: Release, now: datetime) -> tuple[Step, ...]:
@@ -84,41 +89,42 @@ def _step(state: PipelineState, release: Release, stage: Stage, now: datetime) -
 
 
 def _run_step(state: PipelineState, run: StageRun, stage: Stage, now: datetime) -> Step:
-    symbol, words, until = _phase(state, run, stage, now)
-    return Step(stage.name, stage.group, symbol, words, until, is_now=True)
+    symbol, words, reason, until = _phase(state, run, stage, now)
+    return Step(stage.name, stage.group, symbol, words, until, is_now=True, reason=reason)
 
 
-def _phase(state: PipelineState, run: StageRun, stage: Stage, now: datetime) -> tuple[str, str, datetime | None]:
+def _phase(state: PipelineState, run: StageRun, stage: Stage, now: datetime) -> tuple[str, str, str, datetime | None]:
+    """Symbol, words, the reason if there is one, and until when."""
     match run.phase:
         case Deploying(failed=failed):
             targets = state.targets_of(stage.name)
             digest = state.released(run.release).digest
             done = sum(t.current is not None and t.current.digest == digest and not t.deployment for t in targets)
             rest = f", {len(failed)} failed" if failed else ""
-            return NOW, f"deploying, {done} of {len(targets)} targets done{rest}", None
+            return NOW, f"deploying, {done} of {len(targets)} targets done{rest}", "", None
         case Testing(tests=tests):
             waiting = [test.name for test in tests if not test.outcome]
-            return NOW, f"testing ({listed(waiting)})" if waiting else "testing", None
+            return NOW, f"testing ({listed(waiting)})" if waiting else "testing", "", None
         case Baking() as phase:
             return NOW, *_baking(state, run, phase, stage, now)
         case Stopped(reason=reason):
-            return STANDS, f"stopped: {reason}", None
+            return STANDS, "stopped", reason, None
         case RollingBack(plan=plan, reason=reason):
             goals = listed(sorted({goal.version for _, goal in plan}))
-            return BACK, f"rolling back to {goals}: {reason}" if goals else f"rolling back: {reason}", None
+            return BACK, f"rolling back to {goals}" if goals else "rolling back", reason, None
 
 
 def _baking(
     state: PipelineState, run: StageRun, phase: Baking, stage: Stage, now: datetime
-) -> tuple[str, datetime | None]:
+) -> tuple[str, str, datetime | None]:
     lacks = missing(state, run, stage, now)
     if lacks.unknown:
-        return f"baking stands still, because {_alarms(lacks.unknown)} unknown", ceiling_at(run, stage)
+        return "the bake stands still", f"{_alarms(lacks.unknown)} unknown", None
     if lacks.time:
-        return "baking", phase.credited_until + lacks.time
+        return "baking", "", phase.credited_until + lacks.time
     if lacks.points:
-        return f"baking, {lacks.points} more data points are needed", ceiling_at(run, stage)
-    return "baking", None
+        return "baking on", f"{lacks.points} more data points are needed", ceiling_at(run, stage)
+    return "baking", "", None
 
 
 def _alarms(names: tuple[str, ...]) -> str:
@@ -127,28 +133,49 @@ def _alarms(names: tuple[str, ...]) -> str:
 
 def standing(state: PipelineState, release: Release, now: datetime) -> Standing:
     """The one thing to say of a release."""
-    busy = [step for step in steps(state, release, now) if step.is_now]
-    runs = [step for step in busy if step.symbol != WAITS]
+    runs = [s for s in state.stages if s.run is not None and s.run.release == release.id]
     if runs:
         # What stands or goes back matters more than what moves; further down the line more than before.
-        step = max(enumerate(runs), key=lambda pair: (pair[1].symbol in (STANDS, BACK), pair[0]))[1]
-        kind = {NOW: "moving", STANDS: "stopped", BACK: "rolling_back"}[step.symbol]
-        return Standing(kind, step.symbol, f"in {step.stage}: {step.words}", step.stage, step.until)
+        occupied = max(reversed(runs), key=_is_urgent)
+        assert occupied.run is not None
+        pinned = state.definition_of(occupied.run).by_name[occupied.name]
+        symbol, words, reason, until = _phase(state, occupied.run, pinned, now)
+        kind, brief = _KINDS[occupied.run.phase.kind]
+        brief = f"{brief} {occupied.name}"
+        because = f", because {reason}" if reason else ""
+        words = f"in {occupied.name}: {words}{because}"
+        return Standing(kind, symbol, brief, words, occupied.name, until, reason=reason)
+    return _at_rest(state, release)
+
+
+_KINDS = {
+    "deploying": ("moving", "being deployed to"),
+    "testing": ("moving", "being tested in"),
+    "baking": ("moving", "baking in"),
+    "stopped": ("stopped", "stopped in"),
+    "rolling_back": ("rolling_back", "rolling back in"),
+}
+
+
+def _is_urgent(occupied: StageState) -> bool:
+    return occupied.run is not None and isinstance(occupied.run.phase, Stopped | RollingBack)
+
+
+def _at_rest(state: PipelineState, release: Release) -> Standing:
     match release.status:
         case Live():
-            if not busy:
-                return Standing("waiting", WAITS, "waiting")
-            names = [step.stage for step in busy]
-            if not release.passed:
-                return Standing("waiting", WAITS, f"waiting to enter {listed(names)}", names[0])
-            return Standing("waiting", WAITS, f"past {release.passed[-1]}, waiting to enter {listed(names)}", names[0])
+            entries = [stage.name for stage in state.definition.stages if waits_at(state, release, stage)]
+            brief = f"waiting to enter {listed(entries)}" if entries else "waiting"
+            words = f"past {release.passed[-1]}, {brief}" if release.passed else brief
+            return Standing("waiting", WAITS, brief, words, entries[0] if entries else "")
         case Superseded(by=by, at=at):
-            return Standing("superseded", OVER, f"superseded by {by}", at=at)
+            return Standing("superseded", OVER, f"superseded by {by}", f"superseded by {by}", at=at)
         case Rejected(by=actor, scope=scope, reason=reason, at=at):
-            return Standing("rejected", OVER, f"rejected by {actor.name} for {scope}: {reason}", at=at)
+            return Standing("rejected", OVER, "rejected", f"rejected by {actor.name} for {scope}: {reason}", at=at)
         case Cancelled(by=actor, reason=reason, at=at):
-            return Standing("cancelled", OVER, f"cancelled by {actor.name}: {reason}", at=at)
+            return Standing("cancelled", OVER, "cancelled", f"cancelled by {actor.name}: {reason}", at=at)
         case RolledBack(stage=stage, reason=reason, at=at):
-            return Standing("rolled_back", BACK, f"rolled back in {stage}: {reason}", stage, at=at)
+            brief = f"rolled back in {stage}"
+            return Standing("rolled_back", BACK, brief, f"{brief}: {reason}", stage, at=at)
         case Completed(at=at):
-            return Standing("completed", PASSED, "everywhere", at=at)
+            return Standing("completed", PASSED, "everywhere", "everywhere", at=at)
