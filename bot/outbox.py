@@ -250,7 +250,8 @@ class Outbox:
 
 def back_off(claimed: Claimed, retry_after: timedelta | None = None) -> timedelta:
     """How long to wait after this attempt: doubling, bounded, at least `retry_after`, plus up to a quarter."""
-    pause = min(FIRST_PAUSE * 2 ** min(claimed.attempts - 1, 20), LONGEST_PAUSE)
+    doubled: int = 1 << min(claimed.attempts - 1, 20)
+    pause = min(FIRST_PAUSE * doubled, LONGEST_PAUSE)
     share = int.from_bytes(
         sha256(f"{claimed.pipeline_id}/{claimed.key}/{claimed.attempts}".encode()).digest()[:4], "big"
     )

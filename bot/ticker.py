@@ -90,12 +90,10 @@ class Ticker:
             return
         woken = (self._engine.submit(name, TimePassed()) for name in names)
         outcomes = await asyncio.gather(*woken, return_exceptions=True)
-        failed = {
-            name: outcome for name, outcome in zip(names, outcomes, strict=True) if isinstance(outcome, BaseException)
-        }
-        for name, error in failed.items():
-            log.error("%s could not be woken", name, exc_info=error)
-        self._remind(tuple(failed))
+        failed = [(n, e) for n, e in zip(names, outcomes, strict=True) if isinstance(e, BaseException)]
+        for name, outcome in failed:
+            log.error("%s could not be woken", name, exc_info=outcome)
+        self._remind(tuple(name for name, _ in failed))
 
     def _remind(self, names: tuple[str, ...]) -> None:
         for name in names:
