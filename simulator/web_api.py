@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +42,7 @@ class WebApi:
         refusal: ApiError | None = None
         arguments: Json = {}
         try:
-            arguments = await _arguments(request)
+            arguments = {**_client_credentials(request), **await _arguments(request)}
         except ApiError as error:
             refusal = error
         channel = str(arguments.get("channel", "")) or None
@@ -151,6 +153,18 @@ async def _arguments(request: web.Request) -> Json:
         elif await request.read():
             raise ApiError("invalid_post_type")
     return arguments
+
+
+def _client_credentials(request: web.Request) -> Json:
+    """Return the client id and secret of an HTTP Basic header, as OAuth's methods take them."""
+    kind, _, coded = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() != "basic":
+        return {}
+    try:
+        client_id, _, client_secret = base64.b64decode(coded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        raise ApiError("invalid_auth") from None
+    return {"client_id": client_id, "client_secret": client_secret}
 
 
 def _bearer(request: web.Request) -> str:
