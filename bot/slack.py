@@ -75,8 +75,11 @@ class SlackFace:
         self._slack = slack
         self._find_thread = find_thread
         self._limits = limits
-        commands = {"/release": self._release, **dict.fromkeys(LATER, self._later)}
-        shortcuts = dict.fromkeys(("release_actions", "release_actions_here"), self._choose)
+        commands: dict[str, Handle] = {"/release": self._release, **dict.fromkeys(LATER, self._later)}
+        shortcuts: dict[str, Handle] = {
+            "release_actions": self._choose,
+            "release_actions_here": self._choose,
+        }
         events: dict[str, Handle] = {
             "app_mention": self._mentioned,
             "message": self._messaged,
