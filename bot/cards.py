@@ -339,7 +339,8 @@ def runs_somewhere(state: PipelineState, release: Release) -> bool:
 
 def _rollback(state: PipelineState, release: Release) -> Subject | None:
     is_wanted = release.is_live or isinstance(release.status, Completed)
-    return _subject(state, release, "rollback") if is_wanted and runs_somewhere(state, release) else None
+    # No fingerprint: the modal it opens shows what would go where at that moment, and carries that.
+    return Subject(state.id, release.id) if is_wanted and runs_somewhere(state, release) else None
 
 
 def _retry(state: PipelineState, release: Release) -> Subject | None:

@@ -392,6 +392,7 @@ def _environment(directory: Path) -> jinja2.Environment:
     environment.filters.update(
         {
             "mention": _mention,
+            "mentions": _mentions,
             "named": _named,
             "time": mrkdwn.date,
             "link": mrkdwn.link,
@@ -419,6 +420,12 @@ def _finalize(value: object) -> str:
 def _mention(context: jinja2.runtime.Context, key: str) -> Mrkdwn:
     """Ask somebody: a mention where their Slack id is known, else their name."""
     return mention(key, context["world"])
+
+
+@jinja2.pass_context
+def _mentions(context: jinja2.runtime.Context, keys: Sequence[str]) -> Mrkdwn:
+    """Ask several."""
+    return mrkdwn.join((mention(key, context["world"]) for key in keys), ", ", " and ")
 
 
 def mention(key: str, world: World) -> Mrkdwn:

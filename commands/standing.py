@@ -36,7 +36,7 @@ PASSED, NOW, STANDS, BACK, WAITS, OVER = "✓", "▸", "■", "↶", "…", "–
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One stage from a release's point of view; `words` empty: nothing is to be said of it; `reason` follows `because`."""
+    """One stage from a release's point of view; `words` may be empty, `reason` follows `because`."""
 
     stage: str
     group: str
@@ -49,7 +49,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A release as a whole. `kind` is for programs; `brief` and `words` follow its name (`is …`); `until` it should end."""
+    """A release as a whole: `kind` for programs, `brief` and `words` to follow `is`, `until` when it should end."""
 
     kind: str
     symbol: str

@@ -1,7 +1,7 @@
 """One service and its people, at the moments of a release's life that messages and answers are about.
 
 `checkout` of the team payments: beta → gamma → production (one-box → wave-1 → wave-2). 1.4.1 runs everywhere, good;
-Ann's 1.4.2 is on its way. Bob may approve, Carol owns, Dora is on call.
+Ann's 1.4.2 is on its way. Eve and Carol may approve, Carol owns, Dora is on call; Bob merged it.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ MINUTE = timedelta(minutes=1)
 ANN = Actor("ann", "Ann", Via.SLACK)
 BOB = Actor("bob", "Bob", Via.SLACK)
 CAROL = Actor("carol", "Carol", Via.SHELL)
+EVE = Actor("eve", "Eve", Via.SLACK)
 CI = Actor("ci", "CI", Via.API, is_person=False)
 
 WORLD = World(
@@ -68,11 +69,12 @@ WORLD = World(
         "ann": Person(key="ann", name="Ann", slack="U0ANN", identities=frozenset({"ann@example.com"})),
         "bob": Person(key="bob", name="Bob", slack="U0BOB", identities=frozenset({"bob@example.com"})),
         "carol": Person(key="carol", name="Carol", identities=frozenset({"carol@example.com"})),
+        "eve": Person(key="eve", name="Eve", slack="U0EVE"),
         "dora": Person(key="dora", name="Dora", slack="U0DORA"),
     },
     groups={
         "payments-oncall": PeopleGroup(name="payments-oncall", members=frozenset({"dora"}), slack="S0ONCALL"),
-        "reviewers": PeopleGroup(name="reviewers", members=frozenset({"bob", "carol"})),
+        "reviewers": PeopleGroup(name="reviewers", members=frozenset({"bob", "carol", "eve"})),
     },
     teams={
         "payments": Team(
@@ -295,10 +297,10 @@ def waiting_for_approval(version: str = "1.4.2") -> PipelineState:
 
 
 def half_approved() -> PipelineState:
-    """Two must approve, Bob has."""
+    """Two must approve, Eve has."""
     state = waiting_for_approval()
     rule = replace(state.definition.groups[0], approval=ApprovalRule(count=2, by=("reviewers",)))
-    request = replace(state.approvals[0], votes=(Vote(BOB, NOW - MINUTE),))
+    request = replace(state.approvals[0], votes=(Vote(EVE, NOW - MINUTE),))
     return replace(state, definition=replace(state.definition, groups=(rule,)), approvals=(request,))
 
 
