@@ -102,7 +102,12 @@ class Dispatcher:
         """Answer one payload whose origin was checked; what Bolt finds no listener for is acknowledged all the same."""
         # The mode only says that the body is decoded and its signature no longer Bolt's business.
         request = AsyncBoltRequest(mode="socket_mode", body=body, headers=_retry_headers(headers))
-        answer = await self.app.async_dispatch(request)
+        try:
+            answer = await self.app.async_dispatch(request)
+        except (KeyError, IndexError, TypeError, AttributeError):
+            # Bolt reads some fields before any listener or error handler of ours has its turn.
+            log.exception("Slack sent a %s that lacks what it should hold.", str(body.get("type", "payload"))[:40])
+            return BoltResponse(status=200, body="")
         if answer.status == 404:
             log.warning("Slack sent a payload of a kind Andon does not know: %s.", str(body.get("type", ""))[:40])
             return BoltResponse(status=200, body="")

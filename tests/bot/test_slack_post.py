@@ -11,7 +11,7 @@ from bot.slack_post import AGAIN, Later
 from core.errors import TransientError
 from core.releases.effects import Page
 from storage.errors import StorageUnavailable
-from tests.bot.slack_stage import BORN, config, first, refresh, repeat, stage, tell
+from tests.bot.slack_stage import config, first, refresh, repeat, stage, tell
 
 
 async def test_a_release_is_one_card_with_one_thread():
