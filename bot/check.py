@@ -11,16 +11,17 @@ from typing import Any, TextIO
 
 from pydantic import BaseModel
 
+from bot.adapter_settings import deployer_problems, test_problems
 from bot.definitions import (
     ORGANISATION_FILE,
     PIPELINES_DIRECTORY,
     Definitions,
     Finding,
     Validate,
+    ValidateTest,
     load_files,
     pipeline_files,
 )
-from bot.deployer_settings import validate as validate_settings
 from bot.line_picture import minimum_bake, minimum_time, picture
 from core.releases.definition import PipelineFile
 from core.releases.organisation_file import OrganisationFile
@@ -34,7 +35,8 @@ def check(
     out: TextIO,
     *,
     as_json: bool = False,
-    validate: Validate | None = validate_settings,
+    validate: Validate | None = deployer_problems,
+    validate_test: ValidateTest | None = test_problems,
 ) -> int:
     """Look at files and configuration directories; 0: right, 1: something is wrong, 2: nothing to look at."""
     definitions: list[Definitions] = []
@@ -44,7 +46,7 @@ def check(
             name = missing[0] if missing else organisation.parent if organisation else "."
             out.write(f"andon check: there is nothing to check at {name}; name a pipeline file or its directory\n")
             return 2
-        definitions.append(load_files(files, organisation, validate))
+        definitions.append(load_files(files, organisation, validate, validate_test))
     if not definitions:
         out.write("andon check: name a pipeline file, or a directory with org.yaml and pipelines/\n")
         return 2

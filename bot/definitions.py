@@ -28,6 +28,9 @@ Called once for all targets that share a deployer and its settings. Paths of pro
 `targets`, the latter followed by the target's name.
 """
 
+ValidateTest = Callable[[str, Mapping[str, Any]], Sequence[Problem]]
+"""`validate_test(use, settings)`: what is wrong with a test; paths of problems begin with `use` or `with`."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Finding:
@@ -63,14 +66,16 @@ class Definitions:
         return all(finding.is_warning for finding in self.findings)
 
 
-def load_directory(root: Path, validate: Validate | None = None) -> Definitions:
+def load_directory(
+    root: Path, validate: Validate | None = None, validate_test: ValidateTest | None = None
+) -> Definitions:
     """Everything under a configuration directory (`ANDON_CONFIG`)."""
     files = pipeline_files(root)
     if not files:
         place = f"{root / PIPELINES_DIRECTORY}"
         mend = f"put a file such as `{root.name}/{PIPELINES_DIRECTORY}/checkout.yaml` there; see docs/definition.md"
         return Definitions(findings=(Finding(place, 1, 1, "(the directory)", "there is no pipeline here", mend),))
-    return load_files(files, root / ORGANISATION_FILE, validate)
+    return load_files(files, root / ORGANISATION_FILE, validate, validate_test)
 
 
 def pipeline_files(root: Path) -> list[Path]:
@@ -79,7 +84,12 @@ def pipeline_files(root: Path) -> list[Path]:
     return sorted(path for path in found if not path.name.startswith("."))
 
 
-def load_files(files: Sequence[Path], organisation: Path | None, validate: Validate | None = None) -> Definitions:
+def load_files(
+    files: Sequence[Path],
+    organisation: Path | None,
+    validate: Validate | None = None,
+    validate_test: ValidateTest | None = None,
+) -> Definitions:
     """These pipelines with this organisation; without one, names of people, teams and calendars are not looked up."""
     findings: list[Finding] = []
     file, known = _organisation(organisation, findings)
@@ -93,7 +103,7 @@ def load_files(files: Sequence[Path], organisation: Path | None, validate: Valid
         reading = read_pipeline(located.value, **policy)
         problems = list(reading.problems)
         if reading.file is not None:
-            problems += _beyond_one_file(reading.file, file, validate)
+            problems += _beyond_one_file(reading.file, file, validate, validate_test)
             if reading.file.id in names:
                 sentence = f"the pipeline `{reading.file.id}` is already defined in {names[reading.file.id]}"
                 problems.append(Problem(("service",), sentence, "give one of them another `pipeline:` name"))
@@ -196,12 +206,19 @@ def _finding(path: Path, located: Located, problem: Problem) -> Finding:
 
 
 def _beyond_one_file(
-    file: PipelineFile, organisation: OrganisationFile | None, validate: Validate | None
+    file: PipelineFile,
+    organisation: OrganisationFile | None,
+    validate: Validate | None,
+    validate_test: ValidateTest | None,
 ) -> Iterator[Problem]:
     if organisation is not None:
         yield from unknown_to_organisation(file, organisation)
     if validate is not None:
         yield from _deployer_problems(file, validate)
+    for index, stage in enumerate(file.stages if validate_test is not None else ()):
+        for number, test in enumerate(stage.tests):
+            for problem in validate_test(test.use, test.with_) if validate_test is not None else ():
+                yield replace(problem, path=("stages", index, "tests", number, *problem.path))
 
 
 def _deployer_problems(file: PipelineFile, validate: Validate) -> Iterator[Problem]:

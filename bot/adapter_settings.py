@@ -1,4 +1,4 @@
-"""What each deployer says of its settings in a definition file, offline."""
+"""What deployers and tests say of their settings in a definition file, offline; adapters load when named."""
 
 from __future__ import annotations
 
@@ -6,16 +6,32 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from pydantic import BaseModel
+
 from core.releases.problems import Problem, nearest, validated
 
 DEPLOYERS = ("processes",)
+TESTS = ("command", "http")
 
 
-def validate(deployer: str, settings: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
+def deployer_problems(
+    deployer: str, settings: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]]
+) -> list[Problem]:
     """What is wrong with the settings of a deployer, and of the targets that share them; a `Validate`."""
     if deployer == "processes":
         return list(_processes(settings, targets))
     return [Problem(("use",), f"there is no deployer `{deployer}`", nearest(deployer, DEPLOYERS))]
+
+
+def test_problems(use: str, settings: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with the settings of a stage's test; a `ValidateTest`."""
+    if use not in TESTS:
+        return [Problem(("use",), f"there is no test `{use}`", nearest(use, TESTS))]
+    from integrations.checks import CommandSettings, HttpSettings
+
+    model: type[BaseModel] = HttpSettings if use == "http" else CommandSettings
+    _, problems = validated(model, dict(settings))
+    return [replace(problem, path=("with", *problem.path)) for problem in problems]
 
 
 def _processes(settings: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
