@@ -1,4 +1,4 @@
-"""Tests of a stage: a request that must be answered, a command that must end well; failed and errored are told apart."""
+"""Tests of a stage: a request answered well, a command that ends well; failed and errored are told apart."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def is_alive(pid: int) -> bool:
 
 async def gone(pid: int) -> None:
     async with asyncio.timeout(10):
-        while is_alive(pid):
+        while is_alive(pid):  # noqa: ASYNC110 - a process of the system tells nobody
             await asyncio.sleep(0.01)
 
 
@@ -166,7 +166,7 @@ def number_in(path: Path) -> int:
 async def written(path: Path) -> int:
     """The number in a file, once it is there."""
     async with asyncio.timeout(10):
-        while not (number := number_in(path)):
+        while not (number := number_in(path)):  # noqa: ASYNC110 - another process writes it
             await asyncio.sleep(0.01)
     return number
 
