@@ -403,6 +403,7 @@ def _environment(directory: Path) -> jinja2.Environment:
             "place": place,
             "is_url": mrkdwn.is_url,
             "short": _short,
+            "headline": _headline,
             "capital": _capital,
             "length": len,
         }
@@ -461,10 +462,15 @@ def _people(context: jinja2.runtime.Context, identities: Sequence[str], most: in
     return listed(names, most=most)
 
 
-def _short(text: str, length: int = 120) -> str:
-    """The first line of somebody's text, cut."""
-    line = next((line.strip() for line in mrkdwn.clean(text).splitlines() if line.strip()), "")
-    return cut(escape(line), length) if isinstance(text, Mrkdwn) else Mrkdwn(cut(escape(line), length))
+def _short(text: str, length: int = 120) -> Mrkdwn:
+    """Somebody's text on one line, cut."""
+    return Mrkdwn(cut(" ".join(escape(text).split()), length))
+
+
+def _headline(text: str, length: int = 120) -> Mrkdwn:
+    """The first line of somebody's text that says something, cut."""
+    line = next((line for line in text.splitlines() if mrkdwn.clean(line).strip()), "")
+    return _short(Mrkdwn(line) if isinstance(text, Mrkdwn) else line, length)
 
 
 def _capital(text: str) -> str:
