@@ -45,7 +45,7 @@ def picture(pipeline: Pipeline, width: int = WIDTH) -> str:
 
 def minimum_time(pipeline: Pipeline) -> timedelta:
     """The least a release takes from announcement to done: the bakes along the longest way, nothing else."""
-    return max(sum((minimum_bake(pipeline, s) for s in way), timedelta()) for way in [_longest_way(pipeline)])
+    return _bakes(pipeline, _longest_way(pipeline))
 
 
 def minimum_bake(pipeline: Pipeline, stage: Stage) -> timedelta:

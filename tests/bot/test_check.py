@@ -351,6 +351,58 @@ def test_nothing_to_check(tmp_path: Path):
     assert "name a pipeline file" in out.getvalue()
 
 
+def test_a_pipelines_directory_means_what_holds_it(tmp_path: Path):
+    out = io.StringIO()
+    assert check([place(tmp_path, checkout=CHECKOUT) / "pipelines"], out) == 0
+    assert "there is no organisation file" not in out.getvalue()
+
+
+def test_a_directory_without_pipelines(tmp_path: Path):
+    (finding,) = load_directory(tmp_path).findings
+    assert finding.sentence == "there is no pipeline here"
+    assert not finding.is_warning
+
+
+def test_a_company_that_is_broken_does_not_hide_its_pipelines(tmp_path: Path):
+    lines = problems(tmp_path, CHECKOUT.replace("share: 40", "share: 50"), org="people: [\n")
+    assert lines[0].startswith("org.yaml:2:1:")
+    assert "add up to 110 %" in lines[1]
+
+
+def test_a_file_that_is_too_large_or_cannot_be_read(tmp_path: Path):
+    root = place(tmp_path)
+    (root / "pipelines" / "a.yaml").write_bytes(b"#" * 1_000_001)
+    (root / "pipelines" / "b.yaml").mkdir()
+    large, unreadable = load_directory(root).findings
+    assert large.sentence == "this file is larger than 1 MB"
+    assert unreadable.sentence == "this file cannot be read: is a directory"
+
+
+def test_schemas_are_written_where_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["--schema", str(tmp_path / "schema")]) == 0
+    assert [Path(name).name for name in capsys.readouterr().out.split()] == [f"{name}.schema.json" for name in SCHEMAS]
+    assert (
+        json.loads((tmp_path / "schema" / "pipeline.schema.json").read_text(encoding="utf-8"))["title"]
+        == "PipelineFile"
+    )
+
+
+def test_windows_and_alarms_of_every_kind_are_in_the_picture(tmp_path: Path):
+    text = CHECKOUT.replace("{name: wave-1,", "{name: wave-1, windows: office,") + (
+        "groups: {production: {windows: office}}\n"
+        "alarms:\n"
+        "  - {name: quiet, source: webhook, match: {a: b}, silence_is: ok}\n"
+        "  - {name: beating, source: alertmanager, match: {a: c}, heartbeat: {alertname: Watchdog}}\n"
+        "  - {name: chatty, source: webhook, match: {a: d}, stale_after: 5m}\n"
+    )
+    _, lines = told(place(tmp_path, checkout=text, org=f"{COMPANY}calendars: {{office: {{zone: UTC}}}}\n"))
+    shown = "\n".join(lines)
+    assert shown.count("only while office is open") == 2
+    assert "quiet: webhook a=b of the whole service; silence is ok\n" in shown
+    assert "silence is ok while alertname=Watchdog is heard" in shown
+    assert "chatty: webhook a=d of the whole service; silence is unknown after 5 min" in shown
+
+
 def test_an_organisation_alone(tmp_path: Path):
     out = io.StringIO()
     assert check([place(tmp_path) / "org.yaml"], out) == 0

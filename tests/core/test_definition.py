@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -456,3 +457,90 @@ def test_a_careful_line_has_no_warning():
     document = line(alarms=[canary()])
     document["stages"][0]["tests"] = [{"name": "smoke", "use": "http"}]
     assert warned(document) == []
+
+
+# ---- values ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_group_says_whether_it_is_production():
+    document = line(groups={"production": {"production": False}}, alarms=[canary()])
+    assert not any(s.is_production for s in built(document).stages)
+    document = with_stage(1, production=True)
+    assert built(document).by_name["gamma"].bake.duration == 12 * HOUR
+
+
+def test_a_stages_only_target_may_bear_its_name():
+    assert built(with_stage(1, targets=["gamma"])).by_name["gamma"].targets[0].name == "gamma"
+    assert only(with_stage(1, targets=["gamma", "other"]))[0] == "stages[1].targets[0]"
+
+
+def test_a_webhook_that_reports_all_the_time_may_give_the_points():
+    webhook = {"name": "load", "source": "webhook", "match": {"a": "b"}, "stale_after": "1m", "evidence": True}
+    document = with_stage(1, bake={"for": "1m", "points": 10**6}) | {"alarms": [webhook]}
+    assert built(document).by_name["gamma"].bake.minimum_points == 10**6
+
+
+@pytest.mark.parametrize(
+    ("settings", "kept"),
+    [
+        ({"success_rate": "99.5 %"}, {"success_rate": 99.5}),
+        ({"success_rate": 100}, {"success_rate": 100.0}),
+        ({"expect_status": 204}, {"expect_status": "204"}),
+        ({"expect_status": [200, 204]}, {"expect_status": "200,204"}),
+        ({"latency_p99": "1500ms"}, {"latency_p99": "1s500ms"}),
+    ],
+)
+def test_a_canarys_settings_are_kept_as_one_text_for_one_meaning(settings: dict[str, Any], kept: dict[str, Any]):
+    alarm = built(line(alarms=[canary(**{"with": {"url": "http://127.0.0.1/", **settings}})])).alarms[0]
+    assert json.loads(alarm.settings) == {"url": "http://127.0.0.1/", **kept}
+
+
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        ({"a": float("nan")}, "finite"),
+        ({"a": 2**64}, "too large"),
+        ({"a": "x\0"}, "broken characters"),
+        ({"a": {1: 2}}, "a key must be text, not the number 1"),
+        ({"a": b"x"}, "cannot hold a value of the kind bytes"),
+        ({"a": ["xoxb-test"], "url": "https://hooks.slack.com/services/x"}, "seems to hold a secret"),
+    ],
+)
+def test_settings_that_could_not_be_kept(settings: dict[Any, Any], what: str):
+    path, sentence, _ = only(line() | {"deployer": {"use": "x", "with": settings}})
+    assert path == "deployer.with"
+    assert what in sentence
+
+
+@pytest.mark.parametrize("rate", [-1, 101, True, "most", [99]])
+def test_rates_that_are_none(rate: object):
+    settings = {"url": "http://127.0.0.1/", "success_rate": rate}
+    assert "percentage" in only(line(alarms=[canary(**{"with": settings})]))[1]
+
+
+@pytest.mark.parametrize("status", [99, "399-200", [], True, "", None, {}])
+def test_statuses_that_are_none(status: object):
+    settings = {"url": "http://127.0.0.1/", "expect_status": status}
+    assert only(line(alarms=[canary(**{"with": settings})]))[0] == "alarms[0].with.expect_status"
+
+
+@pytest.mark.parametrize(
+    "address", ["ftp://x/", "https://", "https://x:0/", "https://x:99999/", "https://[x/", "https://x/ y"]
+)
+def test_addresses_that_are_none(address: str):
+    assert "no web address" in only(line(runbook=address))[1]
+
+
+def test_a_line_of_text_is_one_line():
+    assert "one line" in only(with_stage(1, targets=[{"name": "a", "zone": "x\ny"}]))[1]
+    assert "one line" in only(with_stage(1, targets=[{"name": "a", "zone": " "}]))[1]
+
+
+def test_what_nothing_can_be_offered_for():
+    assert only(with_stage(1, name="!!!"))[2] == "choose a word such as `wave-1`"
+    assert only(with_stage(1, name=["a"]))[2].startswith("write a word that begins with a letter")
+    assert only(line(order=5))[2] == "write one of them, such as `newest`"
+    assert only(line() | {7: "x"})[1] == "a key must be text, not the number 7"
+    assert only(line(keep_good="3"))[2] == "write digits only, without quotes"
+    assert only(line(service={}))[0] == "service"
+    assert only(line(team=""))[0] == "team"

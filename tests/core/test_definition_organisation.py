@@ -241,3 +241,23 @@ def test_rule_19_an_approval_that_the_team_alone_could_never_give():
     assert against(groups={"production": {"approval": {"by": ["approvers", "carol"], "count": 2}}}) == []
     assert against(groups={"production": {"approval": "carol"}}) == [], "she is not of the team"
     assert "only 0 can" in against(groups={"production": {"approval": "ci"}})[0][1]
+
+
+def test_what_is_unwise_is_a_warning():
+    document = company(teams={"payments": {"members": ["ann", "ann"]}})
+    reading = read_organisation(document)
+    assert reading.organisation is not None
+    assert [problem.sentence for problem in reading.problems] == [
+        "`ann` is named twice",
+        "nobody is called when `payments` needs help",
+    ]
+
+
+def test_a_team_may_approve_for_the_company():
+    organisation = read(company(policy={"production_approval": "payments"}))
+    assert organisation.policy.production_approval == ApprovalRule(by=("payments",))
+
+
+def test_days_must_be_some():
+    document = company(calendars={"office": {"zone": "UTC", "open": [{"days": []}]}})
+    assert "days of the week, not a list" in only(document)[1]
