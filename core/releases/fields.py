@@ -167,7 +167,9 @@ def _settings(value: dict[str, Any]) -> dict[str, Any]:
                 _refuse_secret(key, inner)
                 rest.append((inner, depth + 1))
         elif isinstance(here, list):
-            rest.extend((inner, depth + 1) for inner in here)
+            for inner in here:
+                _refuse_secret("value", inner)
+                rest.append((inner, depth + 1))
         else:
             _refuse_odd(here)
     if len(json_text(value)) > LARGEST_SETTINGS:

@@ -503,7 +503,8 @@ def test_a_canarys_settings_are_kept_as_one_text_for_one_meaning(settings: dict[
         ({"a": "x\0"}, "broken characters"),
         ({"a": {1: 2}}, "a key must be text, not the number 1"),
         ({"a": b"x"}, "cannot hold a value of the kind bytes"),
-        ({"a": ["xoxb-test"], "url": "https://hooks.slack.com/services/x"}, "seems to hold a secret"),
+        ({"url": "https://hooks.slack.com/services/x"}, "seems to hold a secret"),
+        ({"a": ["xoxb-test"]}, "seems to hold a secret"),
     ],
 )
 def test_settings_that_could_not_be_kept(settings: dict[Any, Any], what: str):
