@@ -67,14 +67,26 @@ class ProcessesDeployer:
         self._starting = asyncio.Lock()
         self._adding = asyncio.Lock()
         self._is_configured = False
+        self._postponed: TransientError | None = None
+        """Why the layout is not yet what this configuration says."""
         self._port = 0
 
     async def ensure_running(self) -> None:
         """Reattach to the supervisor, or start it, and give it the layout of this configuration."""
         async with self._starting:
             overview = await self._reached()
-            if overview["layout"] != self._layout.fingerprint:
+            self._port = int(overview["port"])
+            self._is_configured = overview["layout"] == self._layout.fingerprint
+            if self._is_configured:
+                return
+            try:
                 overview = await self._ask("POST", "/configure", self._layout.model_dump(mode="json"))
+            except TransientError as error:
+                if overview["layout"] is None:
+                    raise
+                # A deployment holds it up; until it is over it can still be looked at and cancelled.
+                self._postponed = error
+                return
             self._port = int(overview["port"])
             self._is_configured = True
 
@@ -97,7 +109,10 @@ class ProcessesDeployer:
             )
         except ValidationError as error:
             raise PermanentError(f"This cannot be deployed: {sentence(error)}.") from error
-        if (known := await self.find(request.key)) is not None:
+        known = await self.find(request.key)
+        if not self._is_configured and self._postponed is not None:
+            raise self._postponed
+        if known is not None:
             # Also where the artifact it came from is gone since; a different order is refused by the supervisor.
             await self._call("POST", "/deployments", order.model_dump(mode="json"))
             return known

@@ -40,6 +40,8 @@ _HOP_BY_HOP = frozenset(
 )  # fmt: skip
 _LONGEST_HEADER = 65536
 _CONNECT_TIMEOUT = 5.0
+_CLIENT_LEFT = 499
+"""Nobody reads it: who asked went away while sending. No error of the unit."""
 
 
 class _NotTaken(Exception):
@@ -105,6 +107,10 @@ class Front:
                 await session.close()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
+            # A plain server leaves this to us; without it clients wait a second before they send their body.
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0
         tried: set[Unit] = set()
         while (chosen := await self._choose(tried)) is not None:
             target, unit = chosen
@@ -180,6 +186,8 @@ class Front:
         except aiohttp.ClientError as error:
             if may_repeat:
                 raise _NotTaken from error
+            if request.transport is None or request.transport.is_closing():
+                return _own_answer(_CLIENT_LEFT, "", target, unit)
             _log.warning("%s unit %s ended a request: %s", target.name, unit.plan.place, type(error).__name__)
             return _own_answer(502, "The unit ended before it answered; it may have done what was asked.", target, unit)
         async with answer:
@@ -222,7 +230,10 @@ def _mark(response: web.StreamResponse, target: Target, unit: Unit) -> None:
 
 def _request_headers(request: web.BaseRequest) -> CIMultiDict[str]:
     headers = _end_to_end(request.headers)
-    # The server has answered it already.
+    if hdrs.TRANSFER_ENCODING in request.headers:
+        # Two lengths of one body are how requests are smuggled.
+        headers.popall(hdrs.CONTENT_LENGTH, None)
+    # It was answered here.
     headers.popall(hdrs.EXPECT, None)
     before = headers.popall(hdrs.X_FORWARDED_FOR, [])
     headers[hdrs.X_FORWARDED_FOR] = ", ".join((*before, request.remote or "unknown"))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +15,15 @@ from core.errors import PermanentError, TransientError
 from core.ports import Outcome
 from integrations.processes.deployer import Front, ProcessesConfig, ProcessesDeployer, ProcessesTarget
 from tests.integrations.processes.world import ONE, QUICK, World, is_alive
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One supervisor for the tests in which nothing is begun."""
+    world = World(tmp_path_factory.mktemp("quiet"))
+    yield world
+    asyncio.run(world.deployer.stop())
+
 
 REASON = "\x1b[31mno such table: orders\x1b[0m; password is hunter-two"
 
@@ -81,23 +91,23 @@ async def test_a_deployment_that_never_becomes_healthy_ends_with_its_time(host: 
     assert headers["X-Andon-Error"] == "503"
 
 
-async def test_an_artifact_that_is_not_what_was_announced_is_refused(world: World) -> None:
-    good = world.artifact()
+async def test_an_artifact_that_is_not_what_was_announced_is_refused(quiet: World) -> None:
+    good = quiet.artifact()
     with pytest.raises(PermanentError, match="not what would be deployed"):
-        await world.begin("rest", "1", good, digest="sha256:" + "0" * 64, key="k")
+        await quiet.begin("rest", "1", good, digest="sha256:" + "0" * 64, key="k")
     with pytest.raises(PermanentError, match="no artifact at"):
-        await world.begin("rest", "1", good, artifact=str(world.tmp_path / "nowhere"), key="k")
-    digest = await world.deployer.add(good)
+        await quiet.begin("rest", "1", good, artifact=str(quiet.tmp_path / "nowhere"), key="k")
+    digest = await quiet.deployer.add(good)
     missing = "sha256:" + "1" * 64
     with pytest.raises(PermanentError, match="not on this host"):
-        await world.begin("rest", "1", good, artifact=missing, digest=missing, key="k")
-    directory = world.root / "artifacts" / digest.removeprefix("sha256:")
+        await quiet.begin("rest", "1", good, artifact=missing, digest=missing, key="k")
+    directory = quiet.root / "artifacts" / digest.removeprefix("sha256:")
     (directory / "unit_app.py").chmod(0o644)
     (directory / "unit_app.py").write_text("import os")
     with pytest.raises(PermanentError, match="altered"):
-        await world.begin("rest", "1", good, artifact=digest, key="k")
+        await quiet.begin("rest", "1", good, artifact=digest, key="k")
     # Nothing of all this was begun.
-    assert await world.deployer.find("k") is None
+    assert await quiet.deployer.find("k") is None
 
 
 async def test_a_version_is_text_and_nothing_else(host: Callable[..., World]) -> None:
@@ -141,18 +151,22 @@ async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
 
 async def test_one_target_has_one_deployment_at_a_time(world: World) -> None:
     gated = world.artifact("gated", healthy_when=str(world.tmp_path / "gate"))
-    ref = await world.begin("rest", "1", gated)
+    request = world.request("rest", "1", gated)
+    ref = await world.deployer.start(request)
     with pytest.raises(TransientError, match="in flight"):
         await world.begin("rest", "2", world.artifact())
+    # The same start again is no other deployment, also where the source is gone since.
+    shutil.rmtree(gated)
+    assert await world.deployer.start(request) == ref
     (world.tmp_path / "gate").touch()
     assert (await world.deployer.wait(ref, 30)).outcome is Outcome.SUCCEEDED
 
 
-async def test_a_target_that_is_not_there_is_refused(world: World) -> None:
+async def test_a_target_that_is_not_there_is_refused(quiet: World) -> None:
     with pytest.raises(PermanentError, match="no target 'moon'; it has: one-box, rest"):
-        await world.begin("moon", "1", world.artifact())
+        await quiet.begin("moon", "1", quiet.artifact())
     with pytest.raises(PermanentError, match="no target"):
-        await world.deployer.running_version("moon")
+        await quiet.deployer.running_version("moon")
 
 
 def test_shares_that_are_not_whole_are_refused_before_anything_runs(tmp_path: Path) -> None:
@@ -176,12 +190,3 @@ async def test_what_a_unit_leaves_behind_goes_with_it(host: Callable[..., World]
     assert is_alive(child)
     await world.deploy("all", "2", world.artifact())
     assert not is_alive(child)
-
-
-async def test_the_source_may_be_gone_when_the_same_start_comes_again(world: World) -> None:
-    good = world.artifact()
-    request = world.request("rest", "1", good)
-    ref = await world.deployer.start(request)
-    shutil.rmtree(good)
-    assert await world.deployer.start(request) == ref
-    assert (await world.deployer.wait(ref, 30)).outcome is Outcome.SUCCEEDED

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import PermanentError
+from core.errors import PermanentError, TransientError
 from core.ports import Outcome
 from integrations.processes.deployer import ProcessesTarget
 from tests.integrations.processes.world import ONE, QUICK, World, is_alive, until
@@ -135,6 +135,22 @@ async def test_a_new_configuration_takes_effect_without_touching_what_it_leaves(
     world.deployer = world.another_deployer({"rest": ProcessesTarget(units=1, share=100)})
     assert [unit["pid"] for unit in await world.units("rest")] == before[:1]
     await until(lambda: not is_alive(before[1]))
+
+
+async def test_a_new_size_waits_for_the_deployment_that_is_in_flight(world: World) -> None:
+    gate = world.tmp_path / "gate"
+    ref = await world.begin("rest", "1", world.artifact("gated", healthy_when=str(gate)))
+    world.deployer = world.another_deployer(
+        {"one-box": ProcessesTarget(units=1, share=10), "rest": ProcessesTarget(units=3, share=90)}
+    )
+    # It can be looked at meanwhile; only what is new has to wait.
+    assert (await world.deployer.status(ref)).all_units == 2
+    with pytest.raises(TransientError, match="in flight"):
+        await world.begin("one-box", "1", world.artifact())
+    gate.touch()
+    assert (await world.deployer.wait(ref, 30)).outcome is Outcome.SUCCEEDED
+    await world.begin("one-box", "1", world.artifact())
+    assert len(await world.units("rest")) == 3
 
 
 async def test_the_shell_shows_what_runs(world: World) -> None:

@@ -164,7 +164,9 @@ async def test_cancelled_it_stops_where_it_is_and_says_what_runs(host: Callable[
 
 
 async def test_cancelled_before_anything_serves_nothing_has_changed(world: World) -> None:
-    await world.deploy("rest", "1", world.artifact())
+    good = world.artifact()
+    await world.deploy("rest", "1", good)
+    before = [unit["pid"] for unit in await world.units("rest")]
     gated = world.artifact("gated", healthy_when=str(world.tmp_path / "never"))
     ref = await world.begin("rest", "2", gated)
     await world.deployer.cancel(ref)
@@ -172,12 +174,7 @@ async def test_cancelled_before_anything_serves_nothing_has_changed(world: World
     assert (ended.outcome, ended.done_units) == (Outcome.CANCELLED, 0)
     running = await world.deployer.running_version("rest")
     assert (running.version, running.is_mixed) == ("1", False)
-
-
-async def test_what_runs_already_is_not_begun_again(world: World) -> None:
-    good = world.artifact()
-    await world.deploy("rest", "1", good)
-    before = [unit["pid"] for unit in await world.units("rest")]
+    # Nor is anything begun anew where the version runs already.
     again = await world.deploy("rest", "1", good)
     assert (again.outcome, again.message) == (Outcome.SUCCEEDED, "It ran already.")
     assert [unit["pid"] for unit in await world.units("rest")] == before

@@ -55,7 +55,7 @@ class World:
         source.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(Path(__file__).with_name("unit_app.py"), source / "unit_app.py")
         (source / "behaviour.json").write_text(json.dumps({"name": name, **behaviour}))
-        (source / "andon-artifact.json").write_text(json.dumps({"command": ["python3", "unit_app.py"]}))
+        (source / "andon-artifact.json").write_text(json.dumps({"command": ["python3", "-I", "-S", "unit_app.py"]}))
         return source
 
     def request(self, target: str, version: str, source: Path, **more: Any) -> DeploymentRequest:
