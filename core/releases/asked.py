@@ -681,7 +681,10 @@ def retry(draft: Draft, event: RetryRequested) -> None:
     still = [
         (s.name, s.run, s.run.phase)
         for s in draft.state.stages
-        if s.run is not None and isinstance(s.run.phase, Stopped) and event.stage in ("", s.name)
+        if s.run is not None
+        and isinstance(s.run.phase, Stopped)
+        and s.run.phase.cause != StopCause.CANCELLED
+        and event.stage in ("", s.name)
     ]
     if event.stage and event.stage not in {s.name for s in draft.state.stages}:
         raise CommandRefused(f"There is no stage {event.stage}.", mend=nearest(event.stage, draft.definition.by_name))
@@ -719,12 +722,10 @@ def cancel(draft: Draft, event: CancelRequested) -> None:
     require_team(draft.world, draft.definition, event.by, f"cancel {draft.definition.service}")
     release = _named(draft, event.version) if event.version else _only_live(draft)
     reason = _reason(event.reason, "cancel")
-    if not release.is_live:
+    mine = [(s, s.run) for s in draft.state.stages if s.run is not None and s.run.release == release.id]
+    if not release.is_live and not any(isinstance(run.phase, Stopped) for _, run in mine):
         raise CommandRefused(f"{release.version} is not on the line any more.")
-    for occupied in draft.state.stages:
-        run = occupied.run
-        if run is None or run.release != release.id:
-            continue
+    for occupied, run in mine:
         if isinstance(run.phase, RollingBack):
             raise CommandRefused(
                 f"{release.version} is being rolled back in {occupied.name}; a rollback is not cancelled.",
@@ -734,14 +735,9 @@ def cancel(draft: Draft, event: CancelRequested) -> None:
         rollback.cancel_in_flight(draft, stage)
         draft.put_phase(occupied.name, Stopped(since=draft.now, cause=StopCause.CANCELLED, reason=reason))
     draft.drop_requests(lambda r: r.release == release.id)
-    draft.put_release(
-        replace(
-            draft.state.released(release.id),
-            status=Cancelled(by=event.by, reason=reason, at=draft.now),
-            goal="",
-            picked=(),
-        )
-    )
+    if release.is_live:
+        off = Cancelled(by=event.by, reason=reason, at=draft.now)
+        draft.put_release(replace(draft.state.released(release.id), status=off, goal="", picked=()))
     draft.answer = f"{title(draft.definition, release)} is off the line. What is deployed stays as it is."
     draft.tell(
         release.id,
