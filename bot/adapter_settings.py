@@ -8,10 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from core.errors import DefinitionError
 from core.releases.problems import Problem, nearest, validated
-
-DEPLOYERS = ("processes",)
-TESTS = ("command", "http")
+from integrations.registry import Kind, Registry
 
 
 def deployer_problems(
@@ -20,18 +19,27 @@ def deployer_problems(
     """What is wrong with the settings of a deployer, and of the targets that share them; a `Validate`."""
     if deployer == "processes":
         return list(_processes(settings, targets))
-    return [Problem(("use",), f"there is no deployer `{deployer}`", nearest(deployer, DEPLOYERS))]
+    return _unknown(Kind.DEPLOYER, deployer)
 
 
 def test_problems(use: str, settings: Mapping[str, Any]) -> list[Problem]:
     """What is wrong with the settings of a stage's test; a `ValidateTest`."""
-    if use not in TESTS:
-        return [Problem(("use",), f"there is no test `{use}`", nearest(use, TESTS))]
+    if use not in ("command", "http"):
+        return _unknown(Kind.STAGE_TEST, use)
     from integrations.checks import CommandSettings, HttpSettings
 
     model: type[BaseModel] = HttpSettings if use == "http" else CommandSettings
     _, problems = validated(model, dict(settings))
     return [replace(problem, path=("with", *problem.path)) for problem in problems]
+
+
+def _unknown(kind: Kind, name: str) -> list[Problem]:
+    """Nothing for an adapter that is there but whose settings only itself knows; else what is there."""
+    try:
+        names = Registry().names(kind)
+    except DefinitionError as error:
+        return [Problem(("use",), error.message)]
+    return [] if name in names else [Problem(("use",), f"there is no {kind.noun} `{name}`", nearest(name, names))]
 
 
 def _processes(settings: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
