@@ -85,6 +85,7 @@ class Drawing:
         self.submit = ""
         self._buttons: list[Block] = []
         self._entries: list[Block] = []
+        self._numbered = 0
 
     def say(self, caller: Callable[[], str]) -> str:
         """What the message means, in full sentences."""
@@ -144,7 +145,7 @@ class Drawing:
             {
                 "type": "button",
                 "text": _text(text, LIMITS["button"]),
-                "action_id": f"andon:{verb}:{len(self._buttons) + 1}",
+                "action_id": f"andon:{verb}",
                 "value": about.encoded(limit=LIMITS["value"]),
                 "accessibility_label": cut(_plain(label or text), LIMITS["label"]),
             }
@@ -177,7 +178,10 @@ class Drawing:
         elements = self._buttons[: LIMITS["buttons"]]
         if self._entries:
             options = self._entries[: LIMITS["menu"]]
-            elements.append({"type": "overflow", "action_id": f"andon:menu:{len(elements) + 1}", "options": options})
+            elements.append({"type": "overflow", "action_id": "andon:menu", "options": options})
+        for element in elements:
+            self._numbered += 1
+            element["action_id"] += f":{self._numbered}"
         if elements:
             self.blocks.append({"type": "actions", "elements": elements})
         self._buttons, self._entries = [], []
@@ -228,9 +232,7 @@ class Drawing:
         return ""
 
     def message(self, name: str) -> Message:
-        """The finished message; raises `TemplateMistake` if nothing was said."""
-        if not self.text:
-            raise TemplateMistake(f"{name} says nothing: call draw.say once.")
+        """The finished message."""
         blocks = _within(shortened(self.blocks, LIMITS["blocks"], _more_block))
         digest = hashlib.sha256(json.dumps(blocks, sort_keys=True).encode()).hexdigest()[:10]
         for number, block in enumerate(blocks):
@@ -239,8 +241,8 @@ class Drawing:
 
     def view(self, name: str, private_metadata: str) -> Block:
         """The finished modal, its `callback_id` naming the template."""
-        if not self.title or len(private_metadata) > LIMITS["private_metadata"]:
-            raise TemplateMistake(f"{name} has no title, or carries too much: call draw.name once.")
+        if len(private_metadata) > LIMITS["private_metadata"]:
+            raise TemplateMistake(f"{name} has to carry too much.")
         view: Block = {
             "type": "modal",
             "callback_id": f"andon:{name.removeprefix('modal_')}",
@@ -374,6 +376,11 @@ def _run(environment: jinja2.Environment, name: str, world: World, view: Mapping
     rest = environment.get_template(f"{name}.jinja").render(draw=drawing, world=world, **view)
     if rest.strip():
         raise TemplateMistake(f"{name} has words outside of a block: {rest.strip()[:60]}")
+    if name.startswith("modal_"):
+        if not drawing.title or not any(block.get("block_id") == "reason" for block in drawing.blocks):
+            raise TemplateMistake(f"{name} needs draw.name and draw.reason.")
+    elif not drawing.text:
+        raise TemplateMistake(f"{name} says nothing: call draw.say once.")
     return drawing
 
 
