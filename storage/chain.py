@@ -9,10 +9,9 @@ needs only the digest. Who acted (an id, not a name) is a fact and stays: an aud
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
 
 START = "0" * 64
 """What the first event of a pipeline is chained to."""
@@ -46,7 +45,7 @@ class Link:
             self.schema,
             self.release,
             self.refused,
-            self.dedupe_key,
+            self.dedupe_key or "",
             self.world_revision,
             digest,
         )
@@ -58,5 +57,7 @@ def digest_of(salt: bytes, words: tuple[str, str, str, str]) -> str:
     return sha256(salt + _canonical(words)).hexdigest()
 
 
-def _canonical(values: tuple[Any, ...]) -> bytes:
-    return json.dumps(values, separators=(",", ":")).encode()
+def _canonical(values: Iterable[object]) -> bytes:
+    """Each value with its length before it: no two lists of values are one text."""
+    texts = [str(value) for value in values]
+    return "".join([f"{len(text)}:{text}," for text in texts]).encode()

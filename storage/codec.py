@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar, cast, get_args
 
 from pydantic import TypeAdapter, ValidationError
@@ -49,7 +50,7 @@ class Codec:
 
     def encode_state(self, state: PipelineState) -> str:
         """A snapshot without its definitions; the revisions of those it is pinned to are named."""
-        pinned = json.dumps([p.revision for p in state.pinned], separators=(",", ":"))
+        pinned = json.dumps([p.revision for p in state.pinned]) if state.pinned else "[]"
         rest = _dump(_adapter(PipelineState), state, exclude=_LEFT_OUT)
         return f'{{"pinned":{pinned},{rest[1:]}'
 
@@ -92,6 +93,8 @@ class Codec:
 
     def encode_world(self, world: World) -> str:
         """The world as people wrote it; revision, outages and the last sign of life are kept in tables."""
+        # pydantic writes dictionaries; a world may hold any mapping.
+        world = replace(world, people=dict(world.people), groups=dict(world.groups), teams=dict(world.teams))
         raw = _adapter(World).dump_python(world, exclude={"revision", "outages", "observed_until"})
         return json.dumps(raw, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
 

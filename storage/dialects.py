@@ -15,7 +15,8 @@ from sqlalchemy.pool import QueuePool
 
 from storage.errors import StorageError, StorageUnavailable, StoreLocked
 
-BUSY_TIMEOUT_MS = 2_000
+BUSY_TIMEOUT_MS = 500
+"""Only a stranger (a shell on the file) can hold the lock; whoever waits for Slack has three seconds in all."""
 
 
 def is_sqlite(url: URL) -> bool:

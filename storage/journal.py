@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.engine import make_url
@@ -133,8 +132,8 @@ class Transaction:
 
     def earlier(self, pipeline_id: str, key: str) -> Earlier | None:
         """The answer given when this delivery came first, or None."""
-        found: Any = self.statements.earlier.one(self._connection, (pipeline_id, key)).first()
-        return None if found is None else Earlier(found[0], bool(found[1]))
+        found = self.statements.earlier.rows(self._connection, (pipeline_id, key))
+        return Earlier(found[0][0], bool(found[0][1])) if found else None
 
     def create(self, state: PipelineState, entry: Entry, wake_at: datetime | None) -> Head:
         """A new pipeline and its first event. The row is written at once, because events refer to it."""

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select, tuple_, update
 
@@ -19,7 +19,7 @@ from core.releases.effects import Effect, RefreshCard, lane
 from storage import hot
 from storage.codec import Codec
 from storage.errors import CodecError, KeyReused
-from storage.instants import from_number, from_number_or_none, to_number
+from storage.instants import from_number, to_number
 from storage.tables import outbox
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class Lanes:
         """Lease up to `limit` heads of lanes that are due, oldest first; those whose lease ran out are due again."""
         until = now + lease
         row = (to_number(now), to_number(until), limit)
-        rows: Sequence[Any] = self._transaction.statements.claim.one(self._transaction.connection, row).all()
+        rows = self._transaction.statements.claim.rows(self._transaction.connection, row)
         claims: list[Claimed] = []
         for seq, key, pipeline_id, where, kind, schema, body, attempts, fence, created_at, _ in sorted(rows):
             try:
@@ -173,7 +173,7 @@ class Lanes:
     def end(self, seq: int, fence: int, state: str, reason: str = "") -> bool:
         """End a claim as `done` or `buried`; False if it is no longer ours."""
         row = (state, reason, seq, fence)
-        return self._transaction.statements.end.one(self._transaction.connection, row).rowcount == 1
+        return self._transaction.statements.end.many(self._transaction.connection, [row]) == 1
 
     def done(self, claimed: Claimed) -> bool:
         """It was delivered; False if the claim is no longer ours."""
@@ -186,12 +186,12 @@ class Lanes:
     def postpone(self, claimed: Claimed, due_at: datetime, reason: str, *, attempts: int) -> bool:
         """Try again at `due_at`, with this count of attempts; its lane waits. False if the claim is no longer ours."""
         row = (reason, to_number(due_at), attempts, claimed.seq, claimed.fence)
-        return self._transaction.statements.postpone.one(self._transaction.connection, row).rowcount == 1
+        return self._transaction.statements.postpone.many(self._transaction.connection, [row]) == 1
 
     def next_due(self) -> datetime | None:
         """When the next head of a lane is due (or its lease ends); None if nothing is open."""
-        found = self._transaction.statements.next_due.one(self._transaction.connection, ()).first()
-        return from_number_or_none(None if found is None else found[0])
+        found = self._transaction.statements.next_due.rows(self._transaction.connection, ())
+        return from_number(found[0][0]) if found else None
 
     def count_open(self) -> int:
         """How many wait or are being delivered."""
