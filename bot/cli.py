@@ -43,7 +43,7 @@ andon: a safe release line, and the cord to stop it
   For operators:
     run                 the bot itself
     check FILE…         look for mistakes, and draw the line a definition would run
-    manifest            the Slack app manifest
+    manifest [--http URL]   the Slack app manifest, for Socket Mode or HTTP
     preview TEMPLATE    a message as JSON
     audit verify        check the chain of the audit log
 """
@@ -74,9 +74,11 @@ def _operate(words: list[str]) -> int:
 
             return check(words[1:])
         case "manifest":
-            from bot.manifest import main as manifest
+            from bot import manifest
 
-            return manifest(words[1:])
+            public_url = words[words.index("--http") + 1] if "--http" in words[:-1] else ""
+            sys.stdout.write(manifest.as_yaml(manifest.manifest(public_url=public_url)))
+            return 0
         case "preview":
             from bot.preview import main as preview
 

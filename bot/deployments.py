@@ -47,6 +47,20 @@ class Deployments:
         self._engine = engine
         self._deployers = deployers
 
+    async def deliver(self, claimed: Claimed) -> Delivered:
+        """Deliver one effect; raises TransientError where it must be tried again."""
+        match claimed.effect:
+            case StartDeployment() as effect:
+                return await self.start(claimed, effect)
+            case FollowDeployment() as effect:
+                return await self.follow(claimed, effect)
+            case CancelDeployment() as effect:
+                return await self.cancel(claimed, effect)
+            case ObserveTarget() as effect:
+                return await self.observe(claimed, effect)
+            case other:
+                raise TypeError(f"a deployer does not deliver {type(other).__name__}")
+
     async def start(self, claimed: Claimed, effect: StartDeployment) -> Delivered:
         """Begin it, unless it is over, was called off, or is found to have begun already."""
         at = self._in_flight(claimed.pipeline_id, effect.key)

@@ -60,6 +60,16 @@ def tokens(action: str, given: Mapping[str, Any]) -> int:
     return DONE
 
 
+def verify_audit() -> int:
+    """Have every pipeline's chain of events verified."""
+    status, answer = _ask("GET", "/api/audit")
+    if status != 200:
+        return _complain(status, answer)
+    for pipeline, broken in answer.items():
+        sys.stdout.write(f"{pipeline}: {'whole' if broken is None else f'broken at event {broken}'}\n")
+    return REFUSED if any(broken is not None for broken in answer.values()) else DONE
+
+
 def _complain(status: int, answer: Any) -> int:
     detail = answer.get("detail", "") if isinstance(answer, dict) else ""
     sys.stderr.write((detail or f"Andon answered {status}.") + "\n")

@@ -63,6 +63,7 @@ class WebFace:
                 web.get("/api/pipelines", self.pipelines),
                 web.post("/api/alarms/{source}", self.alarm),
                 web.get("/api/alarms/kept", self.kept_alarms),
+                web.get("/api/audit", self.audit),
                 web.post("/api/tokens", self.issue_token),
                 web.get("/api/tokens", self.tokens),
                 web.delete("/api/tokens/{id}", self.revoke_token),
@@ -153,6 +154,13 @@ class WebFace:
         return web.json_response(
             [{"id": k.id, "source": k.source, "received_at": k.received_at.isoformat(), "note": k.note} for k in kept]
         )
+
+    async def audit(self, request: web.Request) -> web.Response:
+        """For each pipeline the number of the first event that was tampered with, or null."""
+        (await self._bearer(request)).require("read")
+        names = tuple(self._engine.pipelines())
+        verified = await self._engine.read(lambda tx: {name: tx.history.verify(name) for name in names})
+        return web.json_response(verified)
 
     # ---- tokens -----------------------------------------------------------------------------------------------------
 

@@ -71,6 +71,17 @@ class ProcessesDeployer:
         """Why the layout is not yet what this configuration says."""
         self._port = 0
 
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]]) -> ProcessesDeployer:
+        """Build it from a definition's `with:`; raises PermanentError naming what is wrong."""
+        try:
+            return cls(
+                ProcessesConfig.model_validate(settings),
+                {name: ProcessesTarget.model_validate(given) for name, given in targets.items()},
+            )
+        except ValidationError as error:
+            raise PermanentError(f"The deployer processes cannot use its settings: {sentence(error)}.") from error
+
     async def ensure_running(self) -> None:
         """Reattach to the supervisor, or start it, and give it the layout of this configuration."""
         async with self._starting:

@@ -1,0 +1,349 @@
+"""The one place that constructs things: `build` wires the process together, `App` starts and ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+from aiohttp import web
+
+from bot.access import Access
+from bot.alarms_in import AlarmsIn
+from bot.canaries import Canaries
+from bot.clock import Clock, SystemClock
+from bot.definitions import Definitions
+from bot.deployers import BuildDeployer, Deployers
+from bot.deployments import Deployments
+from bot.engine import Engine, Rules, no_checkpoint
+from bot.outbox import Claimed, Courier, Delivered, Done, Outbox
+from bot.pages import Pages
+from bot.render import Templates
+from bot.settings import Settings
+from bot.slack import Limits, SlackFace
+from bot.slack_answers import Answers
+from bot.slack_channels import Channels
+from bot.slack_client import API_URL, Pace, open_session, web_client
+from bot.slack_couriers import ReleaseWords, SlackCouriers, StoredCards
+from bot.slack_dispatch import Workspace
+from bot.slack_faces import HttpFace, SocketFace
+from bot.slack_people import People
+from bot.slack_post import Pacing, SlackPost
+from bot.slack_start import Capabilities, GroupWatch, check_settings, look_around
+from bot.slack_windows import Windows
+from bot.stage_tests import StageTests
+from bot.ticker import Ticker
+from bot.web import WebFace
+from commands.desk import Desk
+from core.errors import AndonError, PortError
+from core.ports import Deployer
+from core.releases.decide import decide, new_pipeline, next_wake
+from core.releases.effects import (
+    CancelDeployment,
+    Effect,
+    EndPage,
+    FollowDeployment,
+    ObserveTarget,
+    Page,
+    RefreshCard,
+    RunStageTest,
+    StartDeployment,
+    Tell,
+)
+from core.releases.events import DefinitionApplied
+from core.releases.world import ANDON, World
+from integrations.alertmanager import Alertmanager
+from integrations.checks import CommandTest, HttpTest
+from integrations.pager import Pager, PagerConfig
+from integrations.registry import Kind, Registry
+from integrations.webhook import Webhook
+from storage.journal import Store
+
+log = logging.getLogger("andon.app")
+
+LOOK_AT_TARGETS_EVERY = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What tests and the demonstration replace; the defaults are the real ones."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    build_deployer: BuildDeployer | None = None
+    checkpoint: Callable[[str], None] = no_checkpoint
+    pacing: Pacing | None = None
+    limits: Limits | None = None
+    longest_gap: timedelta | None = timedelta(seconds=60)
+    has_canaries: bool = True
+
+
+class App:
+    """The running process. `start` raises AndonError where something needed is missing; `close` leaves nothing."""
+
+    def __init__(self, settings: Settings, definitions: Definitions, parts: Parts) -> None:
+        self.settings = settings
+        self.sentences: list[str] = []
+        """What it can and cannot do, said at start."""
+        self.ended = asyncio.Event()
+        """Set when the process should end by itself, to be started anew."""
+        self.capabilities: Capabilities | None = None
+        self.slack: SlackFace | None = None
+        self.port = 0
+        self._definitions = definitions
+        self._parts = parts
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closers: list[Callable[[], Any]] = []
+
+        self.store = Store(settings.database_url)
+        self.engine = Engine(
+            self.store,
+            Rules(decide, next_wake, new_pipeline),
+            parts.clock,
+            checkpoint=parts.checkpoint,
+            longest_gap=parts.longest_gap,
+        )
+        self.deployers = Deployers(parts.build_deployer or _build_deployer)
+        self.deployments = Deployments(self.engine, self.deployers)
+        self.desk = Desk(self.engine)
+        self.access = Access(self.engine, settings.admin_token)
+        self.alarms = AlarmsIn(self.engine, {"alertmanager": Alertmanager(), "webhook": Webhook()})
+        self.templates = Templates(settings.templates)
+
+    # ---- life -------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Load, apply the configuration, connect, serve."""
+        await self.engine.start()
+        await self._apply(self._definitions)
+        self.session = open_session()
+        slack = await self._connect_slack() if self.settings.has_slack else None
+        if slack is None:
+            self.sentences.append("No Slack workspace is configured; the shell and the API do all that chat can.")
+        self.outbox = Outbox(self.engine, self._couriers(slack), _never_delivered)
+        self.canaries = Canaries(self.engine, self.session)
+        self.ticker = Ticker(self.engine, beat_every=timedelta(seconds=5))
+        self.ticker.every(LOOK_AT_TARGETS_EVERY, "look at targets", self.look_at_targets)
+        self.web = WebFace(
+            engine=self.engine,
+            desk=self.desk,
+            access=self.access,
+            deployers=self.deployers,
+            alarms=self.alarms,
+            outbox=self.outbox,
+        )
+        if self.slack is not None and self.settings.slack_signing_secret:
+            HttpFace(self.slack, self.settings.slack_signing_secret.reveal()).mount(self.web.application)
+        await self._serve()
+        await self.alarms.resume()
+
+    def run(self) -> None:
+        """Begin to deliver, to wake and to look; returns at once. Tests settle by hand instead."""
+        self._tasks += [
+            asyncio.create_task(self._until_it_ends(self.outbox.run()), name="outbox"),
+            asyncio.create_task(self._until_it_ends(self.ticker.run()), name="ticker"),
+            asyncio.create_task(self.look_at_targets(), name="first look"),
+        ]
+        if self._parts.has_canaries:
+            self._tasks.append(asyncio.create_task(self.canaries.follow(), name="canaries"))
+
+    async def close(self) -> None:
+        """Take nothing more in, finish what is in hand, close everything. Deployments go on without us."""
+        for close in reversed(self._closers):
+            with contextlib.suppress(PortError):
+                await close()
+        self._closers.clear()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        if hasattr(self, "canaries"):
+            await self.canaries.close()
+        if self.slack is not None:
+            await self.slack.drain()
+        await self.engine.close()
+        if hasattr(self, "session"):
+            await self.session.close()
+        self.store.close()
+
+    async def _until_it_ends(self, work: Any) -> None:
+        """What must always run, ends the process if it ends: a supervisor starts it anew, and it resumes."""
+        try:
+            await work
+        finally:
+            self.ended.set()
+
+    async def _serve(self) -> None:
+        runner = web.AppRunner(self.web.application, access_log=None, handle_signals=False, shutdown_timeout=5)
+        await runner.setup()
+        self._closers.append(runner.cleanup)
+        try:
+            await web.TCPSite(runner, self.settings.host, self.settings.port).start()
+        except OSError as error:
+            raise AndonError(
+                f"Port {self.settings.port} on {self.settings.host} cannot be used: {error.strerror or error}. "
+                "Set PORT to a free one."
+            ) from error
+        self.port = runner.addresses[0][1]
+
+    # ---- configuration ----------------------------------------------------------------------------------------------
+
+    async def _apply(self, definitions: Definitions) -> None:
+        """Bring people and pipelines up to date with the files; what did not change is not touched."""
+        organisation = definitions.organisation
+        if organisation is not None:
+            old = self.engine.world
+            if _with_slack_members(old, organisation.applied_to(old)) != old:
+                await self.engine.change_world(
+                    lambda world: _with_slack_members(world, organisation.applied_to(world)),
+                    what="The organisation file was applied.",
+                )
+        for pipeline in definitions.pipelines.values():
+            state = self.engine.pipelines().get(pipeline.id)
+            if state is None or state.definition.revision != pipeline.revision:
+                await self.engine.submit(pipeline.id, DefinitionApplied(definition=pipeline, by=ANDON))
+                self.sentences.append(f"The definition of {pipeline.id} is in force.")
+
+    # ---- Slack ------------------------------------------------------------------------------------------------------
+
+    async def _connect_slack(self) -> Courier:
+        settings = self.settings
+        bot, app_token = settings.slack_bot_token.reveal(), settings.slack_app_token.reveal()
+        check_settings(bot_token=bot, app_token=app_token, signing_secret=settings.slack_signing_secret.reveal())
+        url = settings.slack_api_url or API_URL
+        client = web_client(bot, session=self.session, api_url=url)
+        reader = web_client(bot, session=self.session, api_url=url, is_patient=True)
+        channels = Channels(reader)
+        wanted = {s.definition.channel for s in self.engine.pipelines().values() if s.definition.channel}
+        found = await look_around(reader, channels, wanted=wanted)
+        self.capabilities = found
+        self.sentences.append(f"Connected to the Slack workspace {found.identity.team}.")
+        self.sentences.extend(found.sentences)
+        workspace = Workspace(client, found.identity)
+        cards = StoredCards(self.engine)
+        pacing = self._parts.pacing or Pacing()
+        post = SlackPost(
+            client=client,
+            reader=reader,
+            words=ReleaseWords(self.engine, templates=self.templates),
+            cards=cards,
+            channels=channels,
+            pacing=pacing,
+        )
+        self.slack = SlackFace(
+            desk=self.desk,
+            floor=self.engine,
+            people=People(lambda: self.engine.world, reader, home=workspace.home),
+            windows=Windows(client),
+            answers=Answers(client, self.session, Pace()),
+            slack=workspace,
+            find_thread=cards.about,
+            limits=self._parts.limits or Limits(),
+        )
+        groups = GroupWatch(reader, lambda: self.engine.world, self._groups_changed)
+        if found.reads_groups and any(group.slack for group in self.engine.world.groups.values()):
+            await groups.refresh()
+            self._tasks.append(asyncio.create_task(groups.run(), name="user groups"))
+        if app_token:
+            socket = SocketFace(self.slack, app_token, reader, lost=self.ended.set)
+            socket.start()
+            self._closers.append(socket.close)
+        return SlackCouriers(post, self.engine.now).deliver
+
+    async def _groups_changed(self, members: Mapping[str, frozenset[str]]) -> None:
+        names = ", ".join(sorted(members))
+        await self.engine.change_world(
+            lambda world: _with_members(world, members), what=f"The members of {names} changed in Slack."
+        )
+
+    # ---- delivering -------------------------------------------------------------------------------------------------
+
+    def _couriers(self, slack: Courier | None) -> dict[type[Effect], Courier]:
+        pages = Pages(self.engine, self._pager(), slack)
+        runners: Mapping[str, Any] = {"http": HttpTest(self.session), "command": CommandTest()}
+        registry = Registry()
+        tests = StageTests(self.engine, lambda name: runners.get(name) or registry.load(Kind.STAGE_TEST, name)())
+        say = slack or _say_nowhere
+        return {
+            StartDeployment: self.deployments.deliver,
+            FollowDeployment: self.deployments.deliver,
+            CancelDeployment: self.deployments.deliver,
+            ObserveTarget: self.deployments.deliver,
+            RunStageTest: tests.run,
+            RefreshCard: say,
+            Tell: say,
+            Page: pages.page,
+            EndPage: pages.end,
+        }
+
+    def _pager(self) -> Pager | None:
+        settings = self.settings
+        if not settings.pager_url:
+            return None
+        config = PagerConfig.model_validate(
+            {"url": settings.pager_url, "secret": settings.pager_secret.reveal() or settings.pager_url}
+        )
+        return Pager(config, self.session, clock=self.engine.now)
+
+    async def look_at_targets(self) -> None:
+        """Compare what runs with what is recorded, wherever nothing is in flight [27]."""
+        for state in tuple(self.engine.pipelines().values()):
+            for target in state.targets:
+                stage = state.stage_definition(target.stage)
+                if target.deployment is not None or stage is None:
+                    continue
+                try:
+                    await self.deployments.look(state.id, target.name, stage.deployer, stage.deployer_settings)
+                except AndonError as error:
+                    log.warning("It cannot be seen what %s of %s runs: %s", target.name, state.id, error.message)
+
+
+def build(settings: Settings, definitions: Definitions, parts: Parts | None = None) -> App:
+    """Construct everything; nothing runs yet."""
+    return App(settings, definitions, parts or Parts())
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings, definitions: Definitions, parts: Parts | None = None) -> AsyncIterator[App]:
+    """The whole process, until the block ends."""
+    app = build(settings, definitions, parts)
+    try:
+        await app.start()
+        app.run()
+        yield app
+    finally:
+        await app.close()
+
+
+def _with_slack_members(old: World, new: World) -> World:
+    """Keep the members that were read from Slack, where the file leaves them to Slack."""
+    members = {
+        name: old.groups[name].members
+        for name, group in new.groups.items()
+        if group.slack and not group.members and name in old.groups
+    }
+    return _with_members(new, members)
+
+
+def _with_members(world: World, members: Mapping[str, frozenset[str]]) -> World:
+    groups = {
+        name: replace(group, members=members[name]) if name in members else group
+        for name, group in world.groups.items()
+    }
+    return replace(world, groups=groups)
+
+
+def _build_deployer(name: str, settings: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]]) -> Deployer:
+    found: Deployer = Registry().load(Kind.DEPLOYER, name).from_settings(settings, targets)
+    return found
+
+
+async def _say_nowhere(_claimed: Claimed) -> Delivered:
+    return Done()
+
+
+async def _never_delivered(claimed: Claimed, reason: str) -> None:
+    log.error("%s %s of %s will never be delivered: %s", claimed.kind, claimed.key, claimed.pipeline_id, reason)

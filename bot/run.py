@@ -1,0 +1,80 @@
+"""`andon run`: the bot as a process. Says at start what it can and cannot do, ends cleanly on SIGTERM and SIGINT."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+from bot.adapter_settings import deployer_problems, test_problems
+from bot.app import build
+from bot.definitions import Definitions, load_directory
+from bot.settings import Settings, SettingsError
+from core.errors import AndonError, TransientError
+
+log = logging.getLogger("andon")
+
+SLACK_TRIES = 30
+STARTED_ANEW = 75
+"""Exit code that asks whoever started the process to start it again."""
+
+
+def run() -> int:
+    """Run until told to end; returns the exit code."""
+    logging.basicConfig(
+        level=os.environ.get("ANDON_LOG", "INFO").upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    # These write a line for every job and every request.
+    for name in ("apscheduler", "slack_bolt", "slack_sdk"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        settings = Settings.from_environment(os.environ)
+        definitions = _definitions(settings)
+        return asyncio.run(_run(settings, definitions))
+    except AndonError as error:
+        sys.stderr.write(f"andon: {error.message}\n")
+        return 1
+
+
+def _definitions(settings: Settings) -> Definitions:
+    found = load_directory(settings.config, deployer_problems, test_problems)
+    for finding in found.findings:
+        log.warning("%s", finding)
+    if not found.is_good:
+        raise SettingsError(f"The definitions in {settings.config} have mistakes, listed above; mend them first.")
+    return found
+
+
+async def _run(settings: Settings, definitions: Definitions) -> int:
+    told_to_end = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told_to_end.set)
+    settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    app = build(settings, definitions)
+    try:
+        await _started(app.start, told_to_end)
+        app.run()
+        for sentence in app.sentences:
+            log.info("%s", sentence)
+        log.info("Andon is up at http://%s:%d with %d pipelines.", settings.host, app.port, len(app.engine.pipelines()))
+        waits = [asyncio.ensure_future(event.wait()) for event in (told_to_end, app.ended)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        return 0 if told_to_end.is_set() else STARTED_ANEW
+    finally:
+        await app.close()
+
+
+async def _started(start: object, told_to_end: asyncio.Event) -> None:
+    """Start; where Slack cannot be reached the process ends, and its supervisor tries again."""
+    assert callable(start)
+    try:
+        await start()
+    except TransientError as error:
+        if told_to_end.is_set():
+            return
+        raise AndonError(f"{error.message} Andon ends and should be started again in a moment.") from error
