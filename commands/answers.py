@@ -14,7 +14,7 @@ from commands.words import listed, shorten
 from core.ports import AlarmState
 from core.releases.alarms import alarm_state
 from core.releases.blockers import Blocker
-from core.releases.state import Pause, PipelineState, Release
+from core.releases.state import Completed, Pause, PipelineState, Release, RolledBack
 from core.releases.why import ReleaseReasons, why
 from core.releases.words import place
 from core.releases.world import World
@@ -81,6 +81,8 @@ def _line(state: PipelineState, now: datetime, d: Dialect) -> str:
         parts.append(f"{d.words(_version(release.version))} is {d.words(_sentence(stands.words))}{until}")
     if len(live) > 2:
         parts.append(f"{len(live) - 2} more on their way")
+    if not live and (fate := _fate(state, state.releases[-1] if state.releases else None, now, d)):
+        parts.append(fate)
     if pauses := _in_force(state, now):
         parts.append(f"paused by {d.words(shorten(pauses[0].by.name))}: {d.words(_sentence(pauses[0].reason))}")
     if red := _alarms(state, AlarmState.ALARM, now):
@@ -118,11 +120,14 @@ def _stages(state: PipelineState, world: World, now: datetime, d: Dialect) -> It
         if waiting:
             names = d.words(listed([_version(version) for version in waiting]))
             said.append(f"next: {names} {'waits' if len(waiting) == 1 else 'wait'} to enter")
+        for target in state.targets_of(stage.name):
+            if target.drift:
+                said.append(f"{d.words(target.name)}: {d.words(_sentence(target.drift))}")
+            elif target.is_mixed:
+                said.append(f"{d.words(target.name)} is mixed")
         group = f" ({d.words(stage.group)})" if stage.group else ""
         yield f"• {d.words(stage.name)}{group}: {'; '.join(said)}"
-    for pause in _in_force(state, now):
-        until = f" until {d.time(pause.until, now)}" if pause.until else ""
-        yield f"Paused by {d.words(pause.by.name)}, {place(pause.scope)}{until}: {d.words(pause.reason)}"
+    yield from _paused(state, now, d)
     for how, word in ((AlarmState.ALARM, "red"), (AlarmState.UNKNOWN, "unknown")):
         if alarms := _alarms(state, how, now):
             yield f"Alarms {word}: {d.words(listed(alarms, most=12))}"
@@ -130,28 +135,56 @@ def _stages(state: PipelineState, world: World, now: datetime, d: Dialect) -> It
         yield d.words(f"`/release why {state.id}` says what each waits for.")
 
 
+def _paused(state: PipelineState, now: datetime, d: Dialect) -> Iterable[str]:
+    for pause in _in_force(state, now):
+        until = f" until {d.time(pause.until, now)}" if pause.until else ""
+        reason = d.words(_sentence(pause.reason))
+        yield f"Paused by {d.words(shorten(pause.by.name))}, {d.words(place(pause.scope))}{until}: {reason}"
+
+
 def _doing(step: Step, now: datetime, d: Dialect) -> str:
     until = f" until {d.time(step.until, now)}" if step.until else ""
     return f"{d.words(_sentence(step.words))}{until}"
 
 
-def why_of(states: Sequence[PipelineState], world: World, now: datetime, d: Dialect) -> tuple[str, Facts]:
-    """Every reason each release does not move, who can clear it, and when it clears by itself."""
+def why_of(
+    states: Sequence[PipelineState], world: World, now: datetime, d: Dialect, release: str = ""
+) -> tuple[str, Facts]:
+    """Every reason each release does not move, who can clear it, and when it clears by itself.
+
+    `release` is the id of one whose fate is told first where it is not on its way any more.
+    """
     lines: list[str] = []
     facts: list[object] = []
     for state in states:
         found = why(state, world, now)
+        about = state.release(release) or (state.releases[-1] if state.releases and not found else None)
+        if fate := _fate(state, about, now, d):
+            lines.append(f"{fate[:1].upper()}{fate[1:]}.")
         if not found:
-            lines.append(f"Nothing of {d.strong(state.id)} is on its way. {_at_rest(state, d)}")
+            last = state.definition.stages[-1].name
+            runs = d.words(f"{last} runs {_versions(state, last)}")
+            lines.append(f"Nothing of {d.strong(state.id)} is on its way. {runs}.")
         for one in found:
             lines += _reasons(state, one, now, d)
+        lines += _paused(state, now, d)
         facts.append({"id": state.id, "releases": [_reason_facts(one) for one in found]})
     return _joined(lines, d), {"pipelines": facts}
 
 
-def _at_rest(state: PipelineState, d: Dialect) -> str:
-    last = state.definition.stages[-1].name
-    return f"{last} runs {d.words(_versions(state, last))}."
+def _fate(state: PipelineState, release: Release | None, now: datetime, d: Dialect) -> str:
+    """What became of a release that ended otherwise than everywhere; empty for all others."""
+    if release is None or release.is_live or isinstance(release.status, Completed):
+        return ""
+    stands = standing(state, release, now)
+    when = f", {d.time(stands.at, now)}" if stands.at else ""
+    mend = ""
+    if isinstance(release.status, RolledBack) and any(mark.digest == release.digest for mark in state.bad):
+        mend = d.words(
+            f"; automation does not bring it back: announce a fix, or an owner lifts it with"
+            f" `/release lift {state.id} {_version(release.version)} REASON`"
+        )
+    return f"{d.words(f'{_version(release.version)} is {_sentence(stands.words)}')}{when}{mend}"
 
 
 def _reasons(state: PipelineState, found: ReleaseReasons, now: datetime, d: Dialect) -> Iterable[str]:

@@ -113,7 +113,7 @@ class Desk:
             return _refusal(error, d, Subject(ask.pipeline, ask.release))
         if isinstance(intent, Act):
             return await self._act(intent, ask.dedupe, d, ask.release if intent.pipeline == ask.pipeline else "")
-        return await self._tell(intent, d)
+        return await self._tell(intent, d, release=ask.release)
 
     async def press(self, action: str, subject: Subject, actor: Actor, dedupe: str, reason: str = "") -> Reply:
         """Answer a button, menu entry or modal; a stale one does nothing and gets the present state."""
@@ -126,7 +126,7 @@ class Desk:
                 # Slack opened the page and tells of the click all the same.
                 return Reply("", is_public=False, pipeline=state.id, release=subject.release)
             case "why":
-                return replace(await self._tell(Why(state.id), d), release=subject.release)
+                return await self._tell(Why(state.id), d, release=subject.release)
             case "status":
                 return await self._tell(Status(state.id), d)
             case "history":
@@ -164,7 +164,7 @@ class Desk:
             return release
         return next((r.id for r in reversed(state.releases) if r.version == version), release)
 
-    async def _tell(self, intent: Status | Why | History | Help, d: Dialect) -> Reply:
+    async def _tell(self, intent: Status | Why | History | Help, d: Dialect, release: str = "") -> Reply:
         pipelines, now, world = self._floor.pipelines(), self._floor.now(), self._floor.world
         match intent:
             case Status(subject=""):
@@ -177,8 +177,9 @@ class Desk:
                 return Reply(text, is_public=False, pipeline=states[0].id, facts=facts)
             case Why(subject=subject):
                 states = list(pipelines_named(subject, pipelines))
-                text, facts = why_of(states, world, now, d)
-                return Reply(text, is_public=False, pipeline=states[0].id, facts=facts)
+                text, facts = why_of(states, world, now, d, release)
+                known = release if any(state.release(release) for state in states) else ""
+                return Reply(text, is_public=False, pipeline=states[0].id, release=known, facts=facts)
             case History():
                 return await self._history(intent, d)
             case Help(verb=verb):

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from commands.answers import Line
 from commands.desk import Ask, Desk, Reply
@@ -19,6 +21,7 @@ from core.releases.events import Command
 from core.releases.state import PipelineState
 from core.releases.world import Actor, Via, World
 from tests import samples
+from tests.commands.test_grammar import sentences
 from tests.samples import BOB, CAROL, HOSTILE, MOMENTS, NOW, WORLD
 
 ANN_IN_SHELL = Actor("ann", "Ann", Via.SHELL)
@@ -182,6 +185,36 @@ async def test_why_of_a_service_at_rest_says_so():
     assert reply.text == "Nothing of checkout is on its way. wave-2 runs 1.4.2."
 
 
+async def test_why_tells_the_fate_of_a_release_that_is_not_on_its_way_any_more():
+    reply = await ask(FloorInMemory(samples.rolled_back()), "why checkout", ANN_IN_SHELL)
+    assert reply.text.splitlines() == [
+        (
+            "1.4.2 is rolled back in wave-1: the alarm orders-5xx turned red, 2026-03-02 13:59 UTC (1 min ago);"
+            " automation does not bring it back: announce a fix, or an owner lifts it with"
+            " `andon lift checkout 1.4.2 REASON`."
+        ),
+        "Nothing of checkout is on its way. wave-2 runs 1.4.1.",
+    ]
+    in_its_thread = await ask(FloorInMemory(samples.superseded()), "why", pipeline="checkout", release="r2")
+    assert in_its_thread.text.startswith("1.4.2 is superseded by 1.4.3, <!date^")
+    assert "*checkout 1.4.3* enters gamma at the next look" in in_its_thread.text
+
+
+async def test_why_names_a_pause_although_the_bake_runs_on():
+    reply = await ask(FloorInMemory(samples.paused()), "why checkout", ANN_IN_SHELL)
+    assert "Paused by Ann, the whole service until 2026-03-02 16:00 UTC (in 2 h): prices look wrong" in reply.text
+
+
+async def test_status_shows_targets_that_are_not_as_recorded():
+    state = samples.start()
+    drift = {"eu-1": "it runs 1.3.0, recorded is 1.4.1"}
+    targets = (replace(t, drift=drift.get(t.name, ""), is_mixed=t.name == "us-1") for t in state.targets)
+    state = replace(state, targets=tuple(targets))
+    reply = await ask(FloorInMemory(state), "status checkout", ANN_IN_SHELL)
+    assert "• wave-1 (production): runs 1.4.1; eu-1: it runs 1.3.0, recorded is 1.4.1" in reply.text
+    assert "• wave-2 (production): runs 1.4.1; us-1 is mixed" in reply.text
+
+
 async def test_history_is_told_newest_first_and_marks_what_was_refused():
     past = [PastLine(2, "Zoe may not roll back.", refused=True, release="r2"), PastLine(1, "Ann paused checkout.")]
     floor = FloorInMemory(samples.baking(), past=past)
@@ -335,6 +368,15 @@ def test_what_a_button_carries_is_read_back_and_nothing_else():
     for value in ("", "{}", "[]", "checkout", '{"p":1}', '{"p":"x","r":[]}', "[" * 100_000):
         with pytest.raises(UsageError):
             decode(value)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.text() | sentences, st.sampled_from([BOB, CAROL, STRANGER]), st.sampled_from(["", "checkout", "gone"]))
+async def test_nothing_that_is_typed_makes_the_desk_stumble(text: str, by: Actor, thread: str):
+    floor = FloorInMemory(samples.waiting_for_approval(), samples.start(samples.definition("search", "app")))
+    reply = await ask(floor, text, by, pipeline=thread, release="r2" if thread else "")
+    assert reply.text
+    json.dumps(reply.facts)
 
 
 async def test_what_could_not_be_recorded_is_not_swallowed():
