@@ -124,9 +124,9 @@ class Delivery:
             number, reason = retry or (0, "")
             extra = {"retry_attempt": number, "retry_reason": "timeout" if reason == "http_timeout" else reason}
         try:
-            frame = await asyncio.wait_for(
-                self._socket.send(kind, payload, accepts=accepts, retry=extra), self._ack_seconds
-            )
+            # Not `wait_for`: before Python 3.12 it can swallow the cancellation that stops us.
+            async with asyncio.timeout(self._ack_seconds):
+                frame = await self._socket.send(kind, payload, accepts=accepts, retry=extra)
         except TimeoutError:
             return Answer(False, reason="timeout", retry_reason="http_timeout")
         except NotConnected:
@@ -146,7 +146,8 @@ class Delivery:
         if retry is not None:
             headers |= {"x-slack-retry-num": str(retry[0]), "x-slack-retry-reason": retry[1]}
         try:
-            return await asyncio.wait_for(self._request(url, body, headers), self._ack_seconds)
+            async with asyncio.timeout(self._ack_seconds):
+                return await self._request(url, body, headers)
         except TimeoutError:
             return Answer(False, reason="timeout", retry_reason="http_timeout")
         except aiohttp.ClientError:

@@ -112,7 +112,8 @@ class Simulator:
     async def until_connected(self, within: float = PATIENCE) -> None:
         """Wait until the app has a Socket Mode connection."""
         try:
-            await asyncio.wait_for(self.server.socket.opened.wait(), within)
+            async with asyncio.timeout(within):
+                await self.server.socket.opened.wait()
         except TimeoutError:
             raise NotSeen(f"The app did not connect within {within:g} s.") from None
 

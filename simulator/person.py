@@ -320,7 +320,8 @@ class _Watch:
         """Return what was shown; with `wait`, wait for the first thing."""
         if wait:
             try:
-                await asyncio.wait_for(self._moved.wait(), PATIENCE)
+                async with asyncio.timeout(PATIENCE):
+                    await self._moved.wait()
             except TimeoutError:
                 raise NotSeen(f"{deed}, and nothing was shown within {PATIENCE:g} s.") from None
         messages = [Seen(self._person.workspace, message) for message in self._messages]

@@ -149,7 +149,8 @@ class SocketMode:
     async def _say_goodbye(self, socket: web.WebSocketResponse, reason: str) -> None:
         try:
             await socket.send_json(self._goodbye(reason))
-            await asyncio.wait_for(socket.close(), timeout=2)
+            async with asyncio.timeout(2):
+                await socket.close()
         except (ConnectionResetError, TimeoutError):
             return
 

@@ -71,9 +71,14 @@ class Workspace:
     # -- listening ---------------------------------------------------------------------------------------------
 
     def subscribe(self, listener: Callable[[Change], None]) -> Callable[[], None]:
-        """Call `listener` at each change from now on; returns what ends it."""
+        """Call `listener` at each change from now on; returns what ends it (calling that twice does no harm)."""
         self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+
+        def unsubscribe() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        return unsubscribe
 
     def tell(self, change: Change) -> None:
         """Tell all listeners."""
