@@ -253,10 +253,12 @@ class Supervisor:
                 save=self._save_if_possible,
             )
             outcome, message = await rollout.run()
-        deployment.outcome, deployment.message, deployment.ended_at = outcome, message, self._clock()
+        ended = deployment.model_copy(update={"outcome": outcome, "message": message, "ended_at": self._clock()})
+        # On the disk before anybody sees it: what was final once is not in flight again after a crash.
+        await self._save_if_possible(ended)
+        deployment.outcome, deployment.message, deployment.ended_at = outcome, message, ended.ended_at
         _log.info("deployment %s of %s: %s %s", deployment.id, deployment.order.target, outcome, message)
         self.host.changes.notify()
-        await self._save_if_possible()
 
     def _later(self, leaving: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(leaving)
@@ -284,19 +286,20 @@ class Supervisor:
             ],
         }
 
-    async def _save(self) -> None:
-        """Write the state as it is now; raises `TransientError` where the disk does not take it."""
+    async def _save(self, ended: Deployment | None = None) -> None:
+        """Write the state as it is now, with `ended` as it is about to be; raises `TransientError` for a full disk."""
         async with self._writing:
             self._state.targets = {name: target.as_state() for name, target in self._targets.items()}
-            text = self._state.as_bytes()
+            deployments = [ended if ended and ended.id == entry.id else entry for entry in self._state.deployments]
+            text = self._state.model_copy(update={"deployments": deployments}).as_bytes()
             try:
                 await asyncio.to_thread(self._state.write, self._path, text)
             except OSError as error:
                 raise TransientError(f"The state cannot be written to {self._path}: {error.strerror}.") from error
 
-    async def _save_if_possible(self) -> None:
+    async def _save_if_possible(self, ended: Deployment | None = None) -> None:
         try:
-            await self._save()
+            await self._save(ended)
         except TransientError as error:
             # What is on the disk is older and leads to the same end: what was in flight is gone on with.
             _log.error("%s", error.message)

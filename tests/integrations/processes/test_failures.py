@@ -186,7 +186,7 @@ async def test_pruning_never_takes_what_runs(world: World) -> None:
 async def test_what_a_unit_leaves_behind_goes_with_it(host: Callable[..., World]) -> None:
     world = host(ONE)
     await world.deploy("all", "1", world.artifact())
-    child = int((await world.get("/breed"))[1])
+    child = int((await world.get("/breed?stubborn=1"))[1])
     assert is_alive(child)
     await world.deploy("all", "2", world.artifact())
     assert not is_alive(child)

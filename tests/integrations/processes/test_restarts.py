@@ -8,21 +8,27 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from core.errors import PermanentError, TransientError
 from core.ports import Outcome
+from integrations.processes.artifacts import ArtifactStore
+from integrations.processes.config import Layout
 from integrations.processes.deployer import ProcessesTarget
+from integrations.processes.state import Order, State, Version
+from integrations.processes.supervision import Supervisor
 from tests.integrations.processes.world import ONE, QUICK, World, is_alive, until
 
 
 async def test_started_ten_times_at_once_it_is_one_deployment(world: World) -> None:
-    request = world.request("rest", "1", world.artifact())
     # Two bots at once, of which neither has started the supervisor yet.
-    bots = [world.deployer, world.another_deployer()]
-    refs = await asyncio.gather(*(bots[number % 2].start(request) for number in range(10)))
+    await asyncio.gather(world.deployer.ensure_running(), world.another_deployer().ensure_running())
+    good = world.artifact()
+    request = world.request("rest", "1", good, artifact=await world.deployer.add(good))
+    refs = await asyncio.gather(*(world.another_deployer().start(request) for _ in range(10)))
     assert len({ref.value for ref in refs}) == 1
     assert (await world.deployer.wait(refs[0], 30)).outcome is Outcome.SUCCEEDED
     assert await world.deployer.start(request) == refs[0]
@@ -30,6 +36,27 @@ async def test_started_ten_times_at_once_it_is_one_deployment(world: World) -> N
     # The key says which deployment; with it another cannot be meant.
     with pytest.raises(PermanentError, match="key"):
         await world.begin("rest", "2", world.artifact(), key=request.key)
+
+
+async def test_started_ten_times_in_the_same_instant_too(tmp_path: Path) -> None:
+    # Without sockets between, so that all ten surely wait for the artifact to be read at once.
+    world = World(tmp_path, ONE)
+    good = world.artifact()
+    order = Order(
+        key="k", target="all", wanted=Version(digest=ArtifactStore(world.root).add(good), version="1"),
+        batch_percent=33, healthy_percent=66, timeout=20,
+    )  # fmt: skip
+    supervisor = Supervisor(world.root, "shop", State(), clock=lambda: datetime.now(UTC))
+    await supervisor.begin()
+    try:
+        await supervisor.configure(Layout(front=world.config.front, targets=ONE, timing=QUICK))
+        begun = await asyncio.gather(*(supervisor.start(order) for _ in range(10)))
+        assert {deployment.id for deployment in begun} == {"shop-1"}
+        assert await supervisor.host.changes.wait_until(lambda: begun[0].outcome.is_final, 20)
+        assert begun[0].outcome is Outcome.SUCCEEDED
+    finally:
+        await supervisor.end()
+    assert State.read(world.root / "shop.json").deployments == begun[:1]
 
 
 async def test_a_killed_supervisor_leaves_no_process_and_the_next_one_goes_on(host: Callable[..., World]) -> None:

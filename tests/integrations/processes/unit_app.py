@@ -70,7 +70,11 @@ class Answer(socketserver.StreamRequestHandler):
         elif url.path == "/breed":
             import subprocess
 
-            child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+            stubborn = "signal.signal(signal.SIGTERM, signal.SIG_IGN);" if "stubborn" in asked else ""
+            program = f"import signal; {stubborn} print('ready', flush=True); signal.pause()"
+            child = subprocess.Popen([sys.executable, "-I", "-S", "-c", program], stdout=subprocess.PIPE)
+            assert child.stdout is not None
+            child.stdout.readline()
             self.say(200, str(child.pid))
         elif url.path == "/environment":
             self.say(200, json.dumps(dict(os.environ)))
