@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol, get_args
@@ -115,6 +115,11 @@ class Book:
         self._world = transaction.worlds.load(self._clock.now())
         for pipeline_id, loaded in transaction.load_all().items():
             self._batch[pipeline_id] = Known(loaded.state, loaded.head, loaded.wake_at)
+
+    def forget(self, pipelines: Iterable[str]) -> None:
+        """Read these again before anything is decided on them: another replica may have written."""
+        for pipeline_id in pipelines:
+            self._committed.pop(pipeline_id, None)
 
     def beat(self, transaction: Transaction, replica: str, gap: timedelta | None) -> Outage | None:
         """Record a sign of life."""

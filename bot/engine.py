@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -144,6 +144,10 @@ class Engine:
                 return work(transaction)
 
         return await self._writer.do(alone, can_undo=True)
+
+    async def refresh(self, pipelines: Iterable[str]) -> None:
+        """Read these again before anything is decided on them; news of another replica is seen that way."""
+        await self._writer.do(lambda _transaction: self._book.forget(pipelines))
 
     async def beat(self) -> Outage | None:
         """Record that Andon is looking; an outage, if nobody had for longer than the longest gap."""

@@ -71,6 +71,8 @@ class Ticker:
         now = self._engine.now()
         due = await self._engine.read(lambda transaction: transaction.due(now))
         if due:
+            # Memory did not know of these.
+            await self._engine.refresh(due)
             await self.wake(due)
 
     async def beat(self) -> None:

@@ -135,7 +135,11 @@ def explain(error: Exception) -> StorageError:
     """A database error as one of ours; never carries the statement's values."""
     if isinstance(error, StorageError):
         return error
-    reason = str(error.orig) if isinstance(error, DBAPIError) else type(error).__name__
     if isinstance(error, IntegrityError):
-        return StorageError(f"The database refused this as inconsistent ({reason}). Nothing was recorded.")
-    return StorageUnavailable(f"The database cannot be written now ({reason}). Nothing was recorded; try again.")
+        return StorageError(f"The database refused this as inconsistent ({reason(error)}). Nothing was recorded.")
+    return StorageUnavailable(f"The database cannot be written now ({reason(error)}). Nothing was recorded; try again.")
+
+
+def reason(error: Exception) -> str:
+    """What the database said, without the statement and its values."""
+    return str(error.orig).strip() if isinstance(error, DBAPIError) else type(error).__name__

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from core.releases.effects import Effect
 from core.releases.pipeline import Pipeline
@@ -24,7 +25,7 @@ from core.releases.state import PipelineState
 from core.releases.world import Actor
 from storage import chain, dialects, hot
 from storage.codec import Codec
-from storage.errors import VersionConflict
+from storage.errors import StorageUnavailable, VersionConflict
 from storage.history import History
 from storage.instants import from_number_or_none, to_number, to_number_or_none
 from storage.lanes import Lanes
@@ -349,6 +350,10 @@ class Store:
             self._writer: Engine = dialects.writing_engine(parsed)
             self._reader: Engine = dialects.reading_engine(parsed)
             migrate(self._writer)
+        except SQLAlchemyError as error:
+            self.close()
+            msg = f"The database cannot be opened: {dialects.reason(error)}."
+            raise StorageUnavailable(msg) from None
         except BaseException:
             self.close()
             raise

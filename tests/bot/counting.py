@@ -18,6 +18,7 @@ from core.errors import CommandRefused
 from core.releases.effects import Effect, ObserveTarget, RefreshCard, Tell
 from core.releases.events import (
     DefinitionApplied,
+    DeploymentFailed,
     DeploymentSucceeded,
     Event,
     HeartbeatHeard,
@@ -61,7 +62,9 @@ def decide(state: PipelineState, event: Event, _world: World, now: datetime) -> 
         case TimePassed():
             state = replace(state, counter=number, heartbeats=())
             return Counted(state, (), "", (WOKEN,))
-        case WorldChanged() | HeartbeatHeard() | DefinitionApplied() | DeploymentSucceeded():
+        case DeploymentFailed(reason="nobody listens"):
+            raise KeyError(event.key)
+        case DeploymentFailed() | WorldChanged() | HeartbeatHeard() | DefinitionApplied() | DeploymentSucceeded():
             return Counted(replace(state, counter=number), (), "", (f"{number}: {type(event).__name__}.",))
     raise AssertionError(event)
 

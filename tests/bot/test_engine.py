@@ -9,19 +9,33 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from sqlalchemy import text
 
+import core.releases.decide as core
 from bot.clock import FakeClock
 from bot.engine import Engine, Rules, UnknownPipeline
+from bot.outbox import Claimed, Delivered, Done, Outbox
+from bot.ticker import Ticker
 from core.errors import CommandRefused
-from core.releases.events import DefinitionApplied, DeploymentFailed, DeploymentSucceeded, TimePassed
+from core.releases.effects import Effect, FollowDeployment, StartDeployment
+from core.releases.events import (
+    DefinitionApplied,
+    DeploymentFailed,
+    DeploymentStarted,
+    DeploymentSucceeded,
+    ReleaseAnnounced,
+    TimePassed,
+)
+from core.releases.state import Change
 from core.releases.world import OrganisationPause, World
 from storage.dialects import BUSY_TIMEOUT_MS
 from storage.errors import StorageError, StorageUnavailable
 from storage.journal import Store, Transaction, sqlite_url
 from tests.bot.counting import ANN, RULES, Counted, Killed, decide, definition, engine_on, next_wake, please
+from tests.core.line import CI, WORLD, pipeline
 
 
 @pytest.fixture
@@ -57,7 +71,7 @@ async def test_a_pipeline_begins_with_its_definition_and_others_are_unknown(file
 
 
 async def test_a_definition_that_changes_is_kept_beside_the_old_one(file: Path) -> None:
-    def pin(state, event, world, now):  # type: ignore[no-untyped-def]
+    def pin(state, event, world, now):
         new = replace(state, definition=event.definition, pinned=(state.definition,))
         return Counted(new, (), "Pinned.", ("Pinned.",))
 
@@ -156,7 +170,7 @@ async def test_work_sees_what_was_decided_before_it_in_the_same_commit(file: Pat
 async def test_text_that_cannot_be_stored_is_mended_before_it_is_decided_on(file: Path) -> None:
     heard: list[str] = []
 
-    def listen(state, event, world, now):  # type: ignore[no-untyped-def]
+    def listen(state, event, world, now):
         heard.append(event.reason)
         return Counted(replace(state, counter=1), (), "", (event.reason,))
 
@@ -353,6 +367,61 @@ async def test_readers_may_walk_the_pipelines_while_new_ones_come(file: Path) ->
         await engine.submit("c", DefinitionApplied(definition=definition("c"), by=ANN))
         assert list(walk) == ["b"]
         assert list(engine.pipelines()) == ["a", "b", "c"]
+
+
+# ---- the real rules -------------------------------------------------------------------------------------------------
+
+
+class Workshop:
+    """Couriers that let everything come true at once, and report it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.deployed: list[tuple[str, str]] = []
+
+    async def deliver(self, claimed: Claimed) -> Delivered:
+        match claimed.effect:
+            case StartDeployment(key=key, target=target, what=what):
+                self.deployed.append((target, what.version))
+                await self.engine.submit(claimed.pipeline_id, DeploymentStarted(key=key, ref="ref"), dedupe=f"{key}/s")
+            case FollowDeployment(deployment=key):
+                await self.engine.submit(claimed.pipeline_id, DeploymentSucceeded(key=key), dedupe=f"{key}/ok")
+            case _:
+                pass
+        return Done()
+
+    async def on_buried(self, claimed: Claimed, reason: str) -> None:
+        raise AssertionError((claimed, reason))
+
+
+async def test_a_release_travels_the_whole_line_and_is_there_after_a_restart(file: Path) -> None:
+    clock = FakeClock()
+    rules = Rules(core.decide, core.next_wake, core.new_pipeline)
+    kinds: tuple[type[Effect], ...] = get_args(Effect)
+    async with engine_on(file, clock=clock, rules=rules) as engine:
+        workshop = Workshop(engine)
+        outbox = Outbox(engine, dict.fromkeys(kinds, workshop.deliver), workshop.on_buried)
+        ticker = Ticker(engine)
+        await engine.change_world(lambda _: WORLD, what="The organisation file was read.")
+        await engine.submit("shop", DefinitionApplied(definition=pipeline(), by=ANN))
+        change = Change(id="c1", title="Cheaper", authors=("dave@example.com",))
+        announced = ReleaseAnnounced(version="1.0", digest="sha256:1", artifact="a", by=CI, changes=(change,))
+        await engine.submit("shop", announced, dedupe="ci:1")
+        await engine.submit("shop", announced, dedupe="ci:1")
+        for _ in range(200):
+            await outbox.settle()
+            wake = engine.next_wake()
+            if engine.pipelines()["shop"].releases[0].status.kind == "completed" or wake is None:
+                break
+            clock.advance(wake - clock.now())
+            await ticker.tick()
+        state = engine.pipelines()["shop"]
+        assert state.releases[0].status.kind == "completed"
+        assert workshop.deployed == [("beta", "1.0"), ("one-box", "1.0"), ("a", "1.0"), ("b", "1.0"), ("c", "1.0")]
+        assert [await engine.read(lambda t: t.history.verify("shop")), await outbox.counts()] == [None, (0, 0)]
+
+    async with engine_on(file, clock=clock, rules=rules) as engine:
+        assert engine.pipelines()["shop"] == state
 
 
 def test_the_stand_in_rules_are_pure() -> None:

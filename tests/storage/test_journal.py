@@ -47,10 +47,14 @@ def test_state_and_events_are_written_together(store: Store) -> None:
 
 
 def test_an_error_in_the_block_leaves_nothing(store: Store) -> None:
-    with pytest.raises(RuntimeError), store.transaction() as transaction:
-        create(transaction)
-        transaction.flush()
-        raise RuntimeError
+    def fail() -> None:
+        with store.transaction() as transaction:
+            create(transaction)
+            transaction.flush()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     with store.reading() as transaction:
         assert transaction.load_all() == {}
 
