@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from commands.intents import Intent
-from commands.words import Words, listed, nearest, shorten
+from commands.words import KEYWORDS, Words, listed, nearest, shorten
 from core.errors import UsageError
 from core.releases.state import PipelineState
 from core.releases.world import Actor
@@ -58,18 +58,16 @@ class Hearing:
 def subjects(pipelines: Mapping[str, PipelineState]) -> dict[str, str]:
     """What may be typed for a service or pipeline, and its proper name; a channel stands for what it is about."""
     names: dict[str, str] = {}
+    for state in pipelines.values():
+        channel = f"#{state.definition.channel.lstrip('#')}"
+        # A channel that several services share stands for none of them.
+        is_shared = names.get(channel, state.definition.service) != state.definition.service
+        names[channel] = "" if is_shared else state.definition.service
+    names = {channel: service for channel, service in names.items() if service}
     for id_, state in pipelines.items():
-        channel = state.definition.channel.lstrip("#")
-        names.setdefault(f"#{channel}", state.definition.service)
-        names[f"#{state.definition.service}"] = names[state.definition.service] = state.definition.service
+        service = state.definition.service
+        names[f"#{service}"] = names[service] = service
         names[f"#{id_}"] = names[id_] = id_
-    # A channel that several services share stands for none of them.
-    for channel in {state.definition.channel.lstrip("#") for state in pipelines.values()}:
-        about = {
-            state.definition.service for state in pipelines.values() if state.definition.channel.lstrip("#") == channel
-        }
-        if len(about) > 1 and f"#{channel}" in names and channel not in about and channel not in pipelines:
-            del names[f"#{channel}"]
     return names
 
 
@@ -82,38 +80,46 @@ def pipelines_named(subject: str, pipelines: Mapping[str, PipelineState]) -> tup
 
 def take_subject(h: Hearing) -> str:
     """A service or one of its pipelines, by its proper name."""
-    names = subjects(h.pipelines)
-    if typed := h.words.take_name(names):
-        return names[typed]
+    if named := _take_named(h):
+        return named
     if not h.words and h.context.pipeline in h.pipelines:
         return h.context.pipeline
-    raise _no_such_service(h, names)
+    raise _no_such_service(h)
 
 
 def take_pipeline(h: Hearing) -> PipelineState:
     """The one pipeline meant: named, or that of the thread; asks which where a service has several."""
-    names = subjects(h.pipelines)
     here = h.pipelines.get(h.context.pipeline)
-    if typed := h.words.take_name(names):
-        found = pipelines_named(names[typed], h.pipelines)
+    if named := _take_named(h):
+        found = pipelines_named(named, h.pipelines)
         if len(found) == 1:
             return found[0]
         if here in found and here is not None:
             return here
         ids = [state.id for state in found]
         raise UsageError(
-            f"{names[typed]} has several pipelines: {listed(ids, most=8)}. Which one?",
+            f"{named} has several pipelines: {listed(ids, most=8)}. Which one?",
             mend=f"For example `/release {h.form.verb} {ids[0]} {h.words.rest}".rstrip()[:200] + "`.",
         )
     if here is not None:
         return here
-    raise _no_such_service(h, names)
+    raise _no_such_service(h)
 
 
-def _no_such_service(h: Hearing, names: Mapping[str, str]) -> UsageError:
+def _take_named(h: Hearing) -> str:
+    """The service or pipeline that stands next, by its proper name; empty if none does."""
+    word = h.words.next
+    if word in h.pipelines and word not in KEYWORDS:
+        # What most people type; building all that may be typed takes long where there are thousands.
+        return h.words.take()
+    names = subjects(h.pipelines)
+    return names.get(h.words.take_name(names), "")
+
+
+def _no_such_service(h: Hearing) -> UsageError:
     if not h.words:
         return UsageError("Which service?", mend=h.form.right_form)
-    near = nearest(h.words.next.strip("#.,;:!?"), sorted(set(names.values())))
+    near = nearest(h.words.next.strip("#.,;:!?"), sorted(set(subjects(h.pipelines).values())))
     offer = f" Did you mean {listed(near, 'or')}?" if near else ""
     message = f"There is no service “{shorten(h.words.next)}”.{offer}"
     return UsageError(message, mend="`/release status` lists all.")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import heapq
 import html
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
+from itertools import islice
 
+COMPARED = 100
 KEYWORDS = frozenset({"in", "to", "for", "everywhere", "last"})
 """Words of the grammar; a name like one of them must stand in quotes."""
 QUOTES = "\"'“”„‟«»‘’‚`"
@@ -52,6 +56,7 @@ def shorten(word: str, length: int = 60) -> str:
     return word if len(word) <= length else word[: length - 1] + "…"
 
 
+@functools.lru_cache(maxsize=32_768)
 def fold(name: str) -> str:
     """A name without what keyboards and phones change: case, dashes, quotes, width."""
     return _DASHES.sub("-", unicodedata.normalize("NFKC", name)).casefold().strip(QUOTES)
@@ -59,10 +64,20 @@ def fold(name: str) -> str:
 
 def nearest(word: str, names: Iterable[str], count: int = 3) -> tuple[str, ...]:
     """The names most like a word, best first; empty where none is."""
+    wanted = fold(word[:80])
     by_fold: dict[str, str] = {}
     for name in names:
         by_fold.setdefault(fold(name), name)
-    return tuple(by_fold[found] for found in get_close_matches(fold(word[:80]), by_fold, n=count, cutoff=0.6))
+    likely: Iterable[str] = by_fold
+    if len(by_fold) > COMPARED:
+        # Comparing letter by letter is slow; among thousands only those that share pairs of letters are compared.
+        pairs = _pairs(wanted)
+        likely = heapq.nlargest(COMPARED, by_fold, key=lambda name: len(pairs & _pairs(name)) - len(name) / 100)
+    return tuple(by_fold[found] for found in get_close_matches(wanted, likely, n=count, cutoff=0.6))
+
+
+def _pairs(name: str) -> set[str]:
+    return {name[at : at + 2] for at in range(len(name) - 1)}
 
 
 def listed(names: Sequence[str], last: str = "and", most: int = 5) -> str:
@@ -104,12 +119,20 @@ class Words:
         by_typed: dict[str, str] = {}
         for name in names:
             by_typed.setdefault(" ".join(name.split()), name)
-        for typed in sorted(filter(None, by_typed), key=len, reverse=True):
-            for form in (f'"{typed}"', typed):
-                if form not in KEYWORDS and (self.rest == form or self.rest.startswith(form + " ")):
-                    self.rest = self.rest[len(form) :].lstrip()
-                    return by_typed[typed]
+        for form, name in self._beginnings(max((typed.count(" ") for typed in by_typed), default=0) + 1):
+            if form not in KEYWORDS and name in by_typed and name:
+                self.rest = self.rest[len(form) :].lstrip()
+                return by_typed[name]
         return self._take_alike(by_typed)
+
+    def _beginnings(self, most_words: int) -> Iterator[tuple[str, str]]:
+        """The first words, longest first, as they stand and as the name they may be: in plain quotes, then without."""
+        ends = [found.start() for found in islice(re.finditer(" |$", self.rest), most_words + 2)]
+        for end in reversed(ends):
+            form = self.rest[:end]
+            if len(form) > 2 and form[0] == form[-1] == '"':
+                yield form, form[1:-1]
+            yield form, form
 
     def _take_alike(self, by_typed: dict[str, str]) -> str:
         alike = self.quoted() or self.next
