@@ -66,8 +66,9 @@ def status_of_all(states: Sequence[PipelineState], world: World, now: datetime, 
     """One line for each pipeline: what runs where it matters most, what is on its way, what holds it."""
     if not states:
         return "There is no service yet. Add a pipeline file, or make one with `init`.", {"pipelines": []}
-    lines = [_line(state, now, d) for state in states]
-    return _joined(lines, d), {"pipelines": [pipeline_facts(state, world, now) for state in states]}
+    # Of thousands of services only what fits is worked out; nobody reads facts in Slack.
+    text = _joined((_line(state, now, d) for state in states), d, len(states))
+    return text, {"pipelines": [pipeline_facts(state, world, now) for state in states]} if d.carries_facts else {}
 
 
 def _line(state: PipelineState, now: datetime, d: Dialect) -> str:
@@ -95,7 +96,7 @@ def status_of(states: Sequence[PipelineState], world: World, now: datetime, d: D
     lines: list[str] = []
     for state in states:
         lines += _stages(state, world, now, d)
-    return _joined(lines, d), {"pipelines": [pipeline_facts(state, world, now) for state in states]}
+    return _joined(lines, d, len(lines)), {"pipelines": [pipeline_facts(state, world, now) for state in states]}
 
 
 def _stages(state: PipelineState, world: World, now: datetime, d: Dialect) -> Iterable[str]:
@@ -169,7 +170,7 @@ def why_of(
             lines += _reasons(state, one, now, d)
         lines += _paused(state, now, d)
         facts.append({"id": state.id, "releases": [_reason_facts(one) for one in found]})
-    return _joined(lines, d), {"pipelines": facts}
+    return _joined(lines, d, len(lines)), {"pipelines": facts}
 
 
 def _fate(state: PipelineState, release: Release | None, now: datetime, d: Dialect) -> str:
@@ -223,7 +224,7 @@ def history_of(lines: Sequence[Line], subject: str, now: datetime, d: Dialect) -
         }
         for line in lines
     ]
-    return _joined(said, d), {"history": facts}
+    return _joined(said, d, len(said)), {"history": facts}
 
 
 def help_with(verb: str, d: Dialect) -> tuple[str, Facts]:
@@ -335,14 +336,13 @@ def _iso(at: datetime | None) -> str | None:
 # ---- small words ----------------------------------------------------------------------------------------------------
 
 
-def _joined(lines: Sequence[str], d: Dialect) -> str:
-    """The lines as far as they fit; how many do not is said."""
+def _joined(lines: Iterable[str], d: Dialect, count: int) -> str:
+    """The lines as far as they fit; how many of `count` do not is said."""
     kept: list[str] = []
     length = 0
-    for number, line in enumerate(lines):
-        left = len(lines) - number
-        if length + len(line) + 1 > d.limit - 60 and left:
-            kept.append(f"… and {left} more lines; name a service or a smaller number to see them.")
+    for line in lines:
+        if length + len(line) + 1 > d.limit - 80:
+            kept.append(f"… and {count - len(kept)} more lines; name a service or a smaller number to see them.")
             break
         kept.append(line)
         length += len(line) + 1

@@ -20,6 +20,8 @@ class Dialect(Protocol):
 
     limit: int
     """The most characters an answer may have."""
+    carries_facts: bool
+    """Whether programs read along."""
 
     def words(self, text: str) -> str:
         """Anybody's text, made harmless; commands in it as they are typed here."""
@@ -38,6 +40,7 @@ class Slack:
     """Mrkdwn. In a thread no slash command can be typed: there it says `@andon` instead."""
 
     limit = 3_900
+    carries_facts = False
 
     def __init__(self, *, in_thread: bool) -> None:
         self._command = "`@andon " if in_thread else "`/release "
@@ -64,6 +67,7 @@ class Shell:
     """Plain text for a terminal: nothing in it can move the cursor."""
 
     limit = 100_000
+    carries_facts = True
 
     def words(self, text: str) -> str:
         """Without control characters."""

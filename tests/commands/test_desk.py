@@ -267,6 +267,9 @@ async def test_hundreds_of_services_are_cut_with_a_count():
     reply = await ask(floor, "status")
     assert len(reply.text) <= 3_900
     assert "more lines; name a service" in reply.text
+    in_shell = await ask(floor, "status", ANN_IN_SHELL)
+    assert len(in_shell.text.splitlines()) == 300
+    assert len(in_shell.facts["pipelines"]) == 300  # type: ignore[arg-type]
 
 
 # ---- buttons --------------------------------------------------------------------------------------------------------
