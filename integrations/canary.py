@@ -81,7 +81,8 @@ class CanaryReading:
     observed_at: datetime
     stale_after: timedelta
     points: int
-    sentence: str
+    title: str
+    """What the window says, as a sentence."""
     started_at: datetime | None = None
     key: str = KEY
 
@@ -212,6 +213,6 @@ class Canary:
             stale_after=self._stale_after,
             # The core counts no points of a reading that knows nothing; they go with the next one.
             points=0 if verdict.state is AlarmState.UNKNOWN else self._unreported,
-            sentence=verdict.sentence,
+            title=verdict.sentence,
             started_at=None if verdict.state is AlarmState.UNKNOWN else self._started_at,
         )

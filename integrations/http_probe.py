@@ -62,6 +62,8 @@ async def look(session: aiohttp.ClientSession, wanted: Wanted) -> Answer:
         reason = f"no answer within {wanted.timeout.total_seconds():g} s"
     except aiohttp.ClientConnectorCertificateError:
         reason = "its certificate is not trusted"
+    except aiohttp.ClientSSLError:
+        reason = "no secure connection"
     except aiohttp.ClientConnectorDNSError:
         reason = "its name could not be resolved"
     except aiohttp.ClientConnectorError:

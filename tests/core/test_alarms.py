@@ -186,6 +186,7 @@ def test_a_watchdog_that_ended_makes_unknown_at_once_until_the_next_heartbeat():
     assert alarm_state(a_state(WATCHED, ended, at(9)), WATCHED, at(10)) is UNKNOWN
     assert unknown_from(a_state(WATCHED, ended, at(9)), WATCHED, at(10)) == at(10)
     assert unknown_from(a_state(WATCHED, ended), WATCHED, at(10)) == at(10)
+    assert alarm_state(a_state(WATCHED, ended, at(10)), WATCHED, at(10)) is UNKNOWN, "in one breath with its end"
     assert alarm_state(a_state(WATCHED, ended, at(11)), WATCHED, at(12)) is OK
 
 

@@ -195,7 +195,7 @@ async def test_a_canary_says_ok_red_and_ok_again_with_the_start_of_the_episode(s
         shop.status = 503
         red = await heard(ears, RED)
         assert red.started_at == red.observed_at
-        assert "it answered 503, not 200-399" in red.sentence
+        assert "it answered 503, not 200-399" in red.title
         shop.status = 200
         over = await heard(ears, OK)
         assert over.started_at == red.started_at, "the end names the episode that it ends"
@@ -219,7 +219,7 @@ async def test_an_unchanged_state_is_repeated_in_time(shop, session):
 async def test_a_server_that_is_not_there_is_red(session):
     async with looking(session, config(every="100ms", window="400ms", url="http://127.0.0.1:1/")) as ears:
         red = await heard(ears, RED)
-    assert "no connection" in red.sentence
+    assert "no connection" in red.title
     assert red.started_at is None, "it may have been down before this process looked"
 
 
@@ -228,17 +228,17 @@ async def test_a_server_that_hangs_is_red_and_looks_overlap(shop, session):
     async with looking(session, config(url=shop.url, every="100ms", window="2s", timeout="500ms")) as ears:
         red = await heard(ears, RED)
         assert shop.asked > 3, "the next looks did not wait for the first"
-    assert "no answer within 0.5 s" in red.sentence
+    assert "no answer within 0.5 s" in red.title
     shop.hold.set()
 
 
 async def test_the_text_is_looked_for_and_redirects_are_not_followed(shop, session):
     async with looking(session, quick(shop, expect_text="is well", expect_status=302)) as ears:
-        assert "answered 200, not 302" in (await heard(ears, RED)).sentence
+        assert "answered 200, not 302" in (await heard(ears, RED)).title
         shop.status = 302
         await heard(ears, OK)
         shop.text = "something else"
-        assert "lacks the expected text" in (await heard(ears, RED)).sentence
+        assert "lacks the expected text" in (await heard(ears, RED)).title
 
 
 async def test_what_could_not_be_reported_is_reported_later_with_its_points(shop, session, caplog):
