@@ -124,7 +124,7 @@ class App:
         if slack is None:
             self.sentences.append("No Slack workspace is configured; the shell and the API do all that chat can.")
         self.outbox = Outbox(self.engine, self._couriers(slack), _never_delivered)
-        self.canaries = Canaries(self.engine, self.session)
+        self.canaries = Canaries(self.engine, self.session, broke=self.ended.set)
         self.ticker = Ticker(self.engine, beat_every=timedelta(seconds=5))
         self.ticker.every(LOOK_AT_TARGETS_EVERY, "look at targets", self.look_at_targets)
         self.web = WebFace(

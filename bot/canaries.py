@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 
 import aiohttp
 
@@ -22,9 +23,13 @@ Name = tuple[str, str, str]
 class Canaries:
     """Keeps one task for each canary in force; `follow` starts and ends them as definitions change."""
 
-    def __init__(self, engine: Engine, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, engine: Engine, session: aiohttp.ClientSession, *, broke: Callable[[], None] = lambda: None
+    ) -> None:
+        """`broke` is called when a canary ends by a fault of ours: silence must not look like health."""
         self._engine = engine
         self._session = session
+        self._broke = broke
         self._running: dict[Name, asyncio.Task[None]] = {}
 
     async def follow(self) -> None:
@@ -39,13 +44,20 @@ class Canaries:
             await _end(self._running.pop(name))
         for name, alarm in wanted.items():
             if name not in self._running:
-                self._running[name] = asyncio.create_task(self._canary(name[0], alarm).run(), name=f"canary {name[:2]}")
+                task = asyncio.create_task(self._canary(name[0], alarm).run(), name=f"canary {name[0]}/{name[1]}")
+                task.add_done_callback(self._ended)
+                self._running[name] = task
 
     async def close(self) -> None:
         """End all of them."""
         for task in self._running.values():
             await _end(task)
         self._running.clear()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            log.error("%s ended", task.get_name(), exc_info=fault)
+            self._broke()
 
     def _canary(self, pipeline: str, alarm: Alarm) -> Canary:
         async def report(reading: CanaryReading) -> None:
@@ -60,7 +72,7 @@ class Canaries:
                     started_at=reading.started_at,
                     stale_after=reading.stale_after,
                     points=reading.points,
-                    title=reading.sentence,
+                    title=reading.title,
                     url=alarm.dashboard,
                     runbook=alarm.runbook,
                 ),

@@ -287,15 +287,14 @@ def _striped(stage: Stage, targets: tuple[TargetState, ...]) -> list[TargetState
 
 
 def _deployed(draft: Draft, name: str, run: StageRun, stage: Stage, release: Release) -> None:
-    count = len(stage.targets)
-    where = "its only target" if count == 1 else f"all {count} targets"
+    where = _all_run(stage)
     if stage.tests:
         tests = tuple(TestRun(name=test.name, key=draft.name("test")) for test in stage.tests)
         draft.put_phase(name, Testing(since=draft.now, tests=tests))
         draft.tell(
             release.id,
             "testing",
-            f"{name}: {where} run {release.version}; {listed(t.name for t in stage.tests)} begins.",
+            f"{name}: {where} {release.version}; {listed(t.name for t in stage.tests)} begins.",
         )
         for test, planned in zip(tests, stage.tests, strict=True):
             draft.do(
@@ -314,6 +313,11 @@ def _deployed(draft: Draft, name: str, run: StageRun, stage: Stage, release: Rel
     _start_bake(draft, name, run, stage, release, where)
 
 
+def _all_run(stage: Stage) -> str:
+    count = len(stage.targets)
+    return "its only target runs" if count == 1 else f"all {count} targets run"
+
+
 def _start_bake(draft: Draft, name: str, run: StageRun, stage: Stage, release: Release, done: str) -> None:
     del run
     draft.put_phase(name, Baking(since=draft.now, credited_until=draft.now))
@@ -322,7 +326,7 @@ def _start_bake(draft: Draft, name: str, run: StageRun, stage: Stage, release: R
         draft.tell(
             release.id,
             "baking",
-            f"{name}: {done} run {release.version}; it bakes for {duration(stage.bake.duration)}{points}.",
+            f"{name}: {done} {release.version}; it bakes for {duration(stage.bake.duration)}{points}.",
         )
 
 
@@ -344,7 +348,7 @@ def _judge_tests(draft: Draft, name: str, run: StageRun, phase: Testing) -> bool
         rollback.stand_still(draft, name, release, cause, why)
         return True
     names = listed(t.name for t in phase.tests)
-    _start_bake(draft, name, run, stage, release, f"{names} passed; all targets")
+    _start_bake(draft, name, run, stage, release, f"{names} passed; {_all_run(stage)}")
     return True
 
 

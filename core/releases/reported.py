@@ -398,12 +398,13 @@ def _count_again_from_now_on(draft: Draft, alarm: str) -> None:
 def _turned_red(draft: Draft, event: AlarmReported) -> None:
     said = f"the alarm {event.alarm} turned red" + (f" ({event.title})" if event.title not in ("", event.alarm) else "")
     acted = False
-    if has_anything_running(draft.state, event.scope, draft.definition) or _anything_in_flight(draft):
+    is_about_something = has_anything_running(draft.state, event.scope, draft.definition) or _anything_in_flight(draft)
+    if is_about_something:
         for occupied in draft.state.stages:
             stage = draft.state.stage_definition(occupied.name)
             if stage is not None and covers(event.scope, stage):
                 acted = _act_on_alarm(draft, occupied.name, stage, event, said) or acted
-    if not acted:
+    if is_about_something and not acted:
         draft.tell("", "alarm", f"{said[0].upper()}{said[1:]}; no stage in its scope is deploying, baking or watched.")
     for release in draft.state.releases:
         if release.is_live:
