@@ -75,7 +75,7 @@ class ArtifactStore:
             self._seal(tree)
             self._keep(tree, self.path(digest), fresh)
         finally:
-            _remove(fresh)
+            shutil.rmtree(fresh, ignore_errors=True)
         return digest
 
     def path(self, digest: str) -> Path:
@@ -110,11 +110,11 @@ class ArtifactStore:
         for path in sorted(self._directory.iterdir()):
             if path.name.startswith(_UNFINISHED):
                 if path.stat().st_mtime < unfinished_before:
-                    _remove(path)
+                    shutil.rmtree(path, ignore_errors=True)
             elif path.name not in wanted and _DIGEST.match(f"sha256:{path.name}"):
                 aside = self._directory / f"{_UNFINISHED}gone-{path.name}"
                 path.rename(aside)
-                _remove(aside)
+                shutil.rmtree(aside, ignore_errors=True)
                 removed.append(f"sha256:{path.name}")
         return removed
 
@@ -135,23 +135,22 @@ class ArtifactStore:
                 to.chmod(0o755 if _runs(path) else 0o644)
 
     def _seal(self, tree: Path) -> None:
-        """Write everything to the disk and take the permission to write away, so that units alter nothing."""
+        """Write everything to the disk, and make files read-only so that units do not alter them by accident.
+
+        Directories stay writable: otherwise `rm -rf` of the whole root would need a `chmod` first.
+        """
         for kind, _, path in _walk(tree):
             if kind == "file":
                 self._flush(path)
                 path.chmod(0o555 if _runs(path) else 0o444)
         for directory, _, _ in os.walk(tree, topdown=False):
             self._flush(Path(directory))
-            # The tree itself stays writable until it has its name: renaming a directory may need that.
-            if Path(directory) != tree:
-                Path(directory).chmod(0o555)
 
     def _keep(self, tree: Path, final: Path, fresh: Path) -> None:
         if final.is_dir():
             try:
                 self.verify(f"sha256:{final.name}")
             except PermanentError:
-                final.chmod(0o755)
                 final.rename(fresh / "altered")
             else:
                 return
@@ -163,7 +162,6 @@ class ArtifactStore:
                 raise
             return
         self._flush(self._directory)
-        final.chmod(0o555)
 
     def _flush(self, path: Path) -> None:
         handle = os.open(path, os.O_RDONLY)
@@ -231,10 +229,3 @@ def _copy_bytes(reading: BinaryIO, writing: BinaryIO, room: int, most: int) -> i
 
 def _runs(path: Path) -> bool:
     return bool(path.stat().st_mode & stat.S_IXUSR)
-
-
-def _remove(tree: Path) -> None:
-    """Remove a tree that may have been sealed."""
-    for directory, _, _ in os.walk(tree):
-        Path(directory).chmod(0o755)
-    shutil.rmtree(tree, ignore_errors=True)
