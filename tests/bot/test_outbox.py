@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -20,6 +21,7 @@ from core.errors import PermanentError, TransientError
 from core.releases.effects import Effect, Tell
 from core.releases.events import DeploymentFailed, DeploymentSucceeded
 from storage.errors import StorageUnavailable
+from storage.journal import Store, sqlite_url
 from tests.bot.counting import Killed, engine_on, please
 
 Script = Callable[[Claimed], Awaitable[Delivered]]
@@ -361,6 +363,8 @@ async def play(
 async def test_every_stop_between_decision_and_delivery_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
     """Stopped at each point in turn and started again: in the end everything happened once."""
     points: list[str] = []
+    empty = tmp_path / "empty.db"
+    Store(sqlite_url(empty)).close()
     (tmp_path / "whole").mkdir()
     await play(tmp_path / "whole", FakeClock(), set(), points.append)
     begun = points.index("commit:after", points.index("commit:after") + 1)
@@ -369,6 +373,7 @@ async def test_every_stop_between_decision_and_delivery_loses_nothing_and_repeat
     for stop_at in range(begun, len(points)):
         folder, clock, done, passed = tmp_path / str(stop_at), FakeClock(), set[str](), itertools.count()
         folder.mkdir()
+        shutil.copy(empty, folder / "andon.db")
 
         def stop(name: str, passed: Iterator[int] = passed, stop_at: int = stop_at) -> None:
             if next(passed) == stop_at:

@@ -53,7 +53,7 @@ def test_every_effect_comes_back_as_it_was(kind: type) -> None:
     comes_back()
 
 
-@quick
+@settings(quick, max_examples=8)
 @given(st.from_type(PipelineState))
 def test_a_state_comes_back_with_its_definitions_and_is_stored_without_them(state: PipelineState) -> None:
     pinned = tuple(replace(p, revision=f"pinned {i}") for i, p in enumerate(state.pinned))
