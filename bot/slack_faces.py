@@ -136,6 +136,7 @@ class Patience:
     until_lost: float = 120.0
     between_looks: float = 5.0
     between_pings: float = 10.0
+    to_finish: float = 5.0
     at_once: int = 64
 
 
@@ -183,7 +184,7 @@ class SocketFace:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._handler.finish()
+        await self._handler.finish(self._patience.to_finish)
         client = self._handler.client
         await client.close()  # type: ignore[no-untyped-call]
         library = (client.message_processor, client.current_session_monitor, client.message_receiver)
@@ -243,7 +244,10 @@ class _Envelopes(AsyncSocketModeHandler):
                 # What was asked is done and recorded; Slack sends it again, and it is known then.
                 log.warning("An answer could not be sent over Socket Mode (%s).", type(error).__name__)
 
-    async def finish(self) -> None:
-        """Wait for what runs."""
-        while self._running:
-            await asyncio.wait(set(self._running))
+    async def finish(self, within: float) -> None:
+        """Wait for what runs, but not for ever: an answer cannot be sent over a connection that will not come back."""
+        until = time.monotonic() + within
+        while self._running and (left := until - time.monotonic()) > 0:
+            await asyncio.wait(set(self._running), timeout=left)
+        for task in self._running:
+            task.cancel()

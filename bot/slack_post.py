@@ -60,9 +60,10 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Whom to call: their Slack ids, for direct messages."""
+    """What is said in the thread, what directly, and to whom, by Slack id."""
 
     message: Message
+    direct: Message
     people: tuple[str, ...] = ()
 
 
@@ -205,7 +206,7 @@ class SlackPost:
         # One who cannot be reached does not keep the call from the others.
         for person in call.people:
             try:
-                await self._direct(person, call.message, f"{effect.key}:{person}", delivery)
+                await self._direct(person, call.direct, f"{effect.key}:{person}", delivery)
             except (TransientError, SlackRefused) as trouble:
                 troubles.append(trouble)
         waiting = [trouble for trouble in troubles if isinstance(trouble, TransientError)]

@@ -1,7 +1,7 @@
 """The modals of the Slack face: what is carried in them, read out of them, and said in them.
 
-The words of a modal that asks for a reason are drawn elsewhere (`bot/modals.py`); here it gets what it must carry: the
-verb, what it is about, and where it was opened, so that the answer finds its way back.
+The words of a modal that asks for a reason are drawn by `bot/modals.py`, which puts in what it is about; here it is
+given where it was opened, so that the answer finds its way back.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.modals import CALLBACK, modal
 from bot.slack_client import SlackRefused, slack_errors
 from bot.slack_payloads import Place
 from commands.desk import NEEDS_REASON, Floor
@@ -25,7 +26,7 @@ from core.releases.state import PipelineState
 View = dict[str, Any]
 Draw = Callable[[str, Subject, PipelineState, Floor], View]
 
-ACT: Final = "andon:act"
+ACT: Final = CALLBACK
 CHOOSE: Final = "andon:choose"
 SERVICE: Final = "andon:service"
 OPTIONS_MOST: Final = 100
@@ -61,28 +62,29 @@ class Filled:
 
 
 class Windows:
-    """Makes, opens and reads modals. `draw` makes the one of a verb; its inputs are `reason` and perhaps a scope."""
+    """Makes, opens and reads modals. `draw` makes the one of a verb; its inputs are `reason` and perhaps `scope`."""
 
     verbs: Final = NEEDS_REASON
     """What asks for a reason first, and therefore opens a modal."""
 
-    def __init__(self, client: AsyncWebClient, draw: Draw) -> None:
+    def __init__(self, client: AsyncWebClient, draw: Draw = modal) -> None:
         self._client = client
         self._draw = draw
 
     # ---- a verb and its reason --------------------------------------------------------------------------------------
 
     def ask(self, verb: str, subject: Subject, place: Place, floor: Floor) -> View | None:
-        """Draw the modal of a verb; None where its pipeline is gone."""
+        """Draw the modal of a verb; None where its pipeline is gone, or the verb asks for none."""
         state = floor.pipelines().get(subject.pipeline)
         if state is None:
             return None
-        carried = {"about": subject.encoded(verb), "place": asdict(replace(place, response_url=""))}
-        return {
-            **self._draw(verb, subject, state, floor),
-            "callback_id": ACT,
-            "private_metadata": json.dumps(carried, separators=(",", ":")),
-        }
+        try:
+            view = self._draw(verb, subject, state, floor)
+        except UsageError:
+            return None
+        # What it is about as the modal shows it, which may be newer than what the button was drawn from.
+        carried = {"about": view["private_metadata"], "place": asdict(replace(place, response_url=""))}
+        return {**view, "callback_id": ACT, "private_metadata": json.dumps(carried, separators=(",", ":"))}
 
     def filled(self, view: Mapping[str, Any]) -> Filled:
         """Read a submitted modal; raises `UsageError` for one Andon never made."""
@@ -93,6 +95,7 @@ class Windows:
             subject = replace(subject, subject=typed["scope"])
         reason = typed.get("reason", "").strip()
         mistakes = {}
+        # `min_length` counts spaces as well; a reason of spaces is none.
         if not 1 <= len(reason) <= REASON_MOST:
             mistakes = {"reason": f"A reason is asked, of 1 to {REASON_MOST} characters. A few words are enough."}
         return Filled(

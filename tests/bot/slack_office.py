@@ -21,7 +21,7 @@ from bot.slack_people import People
 from bot.slack_start import Capabilities, look_around
 from bot.slack_windows import Windows
 from commands.answers import Line
-from commands.desk import Desk, Floor
+from commands.desk import Desk
 from commands.subjects import Subject, drawn_from
 from core.releases.decide import decide
 from core.releases.events import Command
@@ -48,6 +48,7 @@ class FloorInMemory:
     breaks: Exception | None = None
     seen: dict[str, Recorded] = field(default_factory=dict)
     acts: list[Command] = field(default_factory=list)
+    waiting: list[Command] = field(default_factory=list)
 
     def now(self) -> datetime:
         return samples.NOW
@@ -56,6 +57,7 @@ class FloorInMemory:
         return self.states
 
     async def submit(self, pipeline_id: str, event: Command, *, dedupe: str = "") -> Recorded:
+        self.waiting.append(event)
         await self.gate.wait()
         if self.breaks is not None:
             raise self.breaks
@@ -71,19 +73,6 @@ class FloorInMemory:
         self, pipeline_id: str, *, limit: int = 20, before: int | None = None, release: str = ""
     ) -> Sequence[Line]:
         return []
-
-
-def draw(verb: str, subject: Subject, state: PipelineState, floor: Floor) -> dict[str, Any]:
-    """A modal as the words room draws it: one field for the reason."""
-    text = {"type": "plain_text", "text": f"{verb} {state.id}"[:24]}
-    element = {"type": "plain_text_input", "action_id": "reason", "max_length": 300}
-    label = {"type": "plain_text", "text": "Reason"}
-    return {
-        "type": "modal",
-        "title": text,
-        "submit": {"type": "plain_text", "text": "Do it"},
-        "blocks": [{"type": "input", "block_id": "reason", "label": label, "element": element}],
-    }
 
 
 @dataclass
@@ -137,7 +126,7 @@ def people_in(simulator: Simulator) -> World:
 
 
 def settings(**more: Any) -> dict[str, Any]:
-    users = [{"name": name} for name in ("ann", "bob", "carol", "zoe")]
+    users: list[dict[str, Any]] = [{"name": name} for name in ("ann", "bob", "carol", "zoe")]
     users += [{"name": "guest", "is_guest": True}, {"name": "eve", "is_external": True}]
     everyone = [user["name"] for user in users]
     channels = [
@@ -151,13 +140,14 @@ def settings(**more: Any) -> dict[str, Any]:
 async def office(
     *states: PipelineState,
     by: str = "socket",
-    limits: Limits = Limits(),
+    limits: Limits | None = None,
     setting: Mapping[str, Any] | None = None,
     ack_seconds: float = 3.0,
 ) -> AsyncIterator[Office]:
     """Open a workspace and connect Andon to it."""
     given = dict(setting or settings())
     async with (
+        asyncio.timeout(60),
         Simulator.running(config=given, ack_seconds=ack_seconds, retry_delays=(0, 0, 0)) as simulator,
         clients(simulator) as pair,
     ):
@@ -174,16 +164,23 @@ async def office(
             desk=Desk(floor),
             floor=floor,
             people=People(lambda: floor.world, pair.reader, home=slack.home),
-            windows=Windows(pair.client, draw),
+            windows=Windows(pair.client),
             answers=Answers(pair.client, pair.session, Pace()),
             slack=slack,
             find_thread=find_thread,
-            limits=limits,
+            limits=limits or Limits(),
         )
         async with entrance(simulator, pair, face, by):
             yield Office(simulator, pair, floor, face, found, threads)
             floor.gate.set()
             await face.drain()
+
+
+async def connected(door: SocketFace) -> None:
+    """Wait until payloads come through."""
+    async with asyncio.timeout(5):
+        while not await door.is_connected():  # noqa: ASYNC110 - the library has no event for it
+            await asyncio.sleep(0.001)
 
 
 @contextlib.asynccontextmanager
@@ -194,9 +191,7 @@ async def entrance(simulator: Simulator, pair: Clients, face: SlackFace, by: str
         door = SocketFace(face, app.app_token, pair.reader, lost=lambda: None)
         door.start()
         try:
-            async with asyncio.timeout(5):
-                while not simulator.server.delivery.connected:
-                    await asyncio.sleep(0)
+            await connected(door)
             yield
         finally:
             await door.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -89,7 +90,8 @@ class Script:
         return Message(tell.sentence, [section(tell.sentence)])
 
     def called(self, pipeline: str, page: Page) -> Call | None:
-        return Call(Message(page.sentence, [section(page.sentence)]), self.on_call)
+        direct = f"You are on call. {page.sentence}"
+        return Call(Message(page.sentence, [section(page.sentence)]), Message(direct, [section(direct)]), self.on_call)
 
 
 @dataclass
@@ -163,7 +165,7 @@ def build(simulator: Simulator, pair: Clients, script: Script, shelf: Shelf, han
 @contextlib.asynccontextmanager
 async def stage(setting: Mapping[str, Any] | None = None) -> AsyncIterator[Stage]:
     given = dict(setting) if setting is not None else config()
-    async with Simulator.running(config=given) as simulator, clients(simulator) as pair:
+    async with asyncio.timeout(60), Simulator.running(config=given) as simulator, clients(simulator) as pair:
         yield build(simulator, pair, Script(), Shelf(), Hands())
 
 

@@ -262,8 +262,12 @@ async def test_a_button_nobody_knows_any_more_is_answered(action_id, value):
 
 async def test_a_link_button_is_acknowledged_without_a_word(by):
     async with office(by=by) as o:
-        button = {"type": "button", "action_id": "andon:link:1", "url": "https://runbooks.example/checkout"}
-        button |= {"text": {"type": "plain_text", "text": "Runbook"}}
+        button: dict[str, object] = {
+            "type": "button",
+            "action_id": "andon:link:1",
+            "url": "https://runbooks.example/checkout",
+        }
+        button["text"] = {"type": "plain_text", "text": "Runbook"}
         card = await o.post("card", [{"type": "actions", "elements": [button]}])
         answer = await o.ann.presses("Runbook", on=card)
         await o.face.drain()
@@ -275,8 +279,8 @@ async def test_a_button_in_a_thread_is_answered_in_that_thread(by):
     async with office(samples.red(), by=by) as o:
         card = await o.post("checkout 1.4.2 bakes")
         value = '{"p":"checkout","r":"r2","s":"g5"}'
-        button = {"type": "button", "action_id": "andon:acknowledge:1", "value": value}
-        button |= {"text": {"type": "plain_text", "text": "Acknowledge"}}
+        button: dict[str, object] = {"type": "button", "action_id": "andon:acknowledge:1", "value": value}
+        button["text"] = {"type": "plain_text", "text": "Acknowledge"}
         told = await o.post("red", [section("red"), {"type": "actions", "elements": [button]}], thread=card.ts)
         await o.ann.presses("Acknowledge", on=told)
         await o.face.drain()
@@ -295,7 +299,7 @@ async def test_a_menu_entry_asks_for_a_reason_like_a_button(by):
         answer = await o.carol.chooses("Roll back everywhere", on=card)
 
         assert answer.modal is not None
-        await answer.modal.submits({"Reason": "prices are wrong"})
+        await answer.modal.submits({"Why?": "prices are wrong"})
         (act,) = o.floor.acts
         assert isinstance(act, RollbackRequested)
         assert act.everywhere
@@ -309,10 +313,10 @@ async def test_pausing_asks_for_a_reason_and_nothing_else(by):
         card = await o.card("pause", "why")
         answer = await o.ann.presses("Pause", on=card)
         assert answer.modal is not None
-        assert answer.modal.labels == ["Reason"]
+        assert answer.modal.labels == ["Why?"]
         assert o.floor.acts == []
 
-        assert await answer.modal.submits({"Reason": "prices look wrong"}) is None
+        assert await answer.modal.submits({"Why?": "prices look wrong"}) is None
         await o.face.drain()
         assert [act.reason for act in o.floor.acts if isinstance(act, PauseRequested)] == ["prices look wrong"]
         assert o.ann.sees("#checkout")[-1].ephemeral
@@ -323,7 +327,7 @@ async def test_a_refused_modal_keeps_what_was_typed(by):
         card = await o.card("reject", subject="q7")
         answer = await o.ann.presses("Reject", on=card)
         assert answer.modal is not None
-        left = await answer.modal.submits({"Reason": "not today"})
+        left = await answer.modal.submits({"reason": "not today"})
 
         assert left is not None
         assert left.errors["reason"]
@@ -337,12 +341,12 @@ async def test_a_modal_says_when_nothing_was_recorded_and_can_be_sent_again(by):
         answer = await o.ann.presses("Pause", on=card)
         assert answer.modal is not None
         o.floor.breaks = StorageUnavailable()
-        left = await answer.modal.submits({"Reason": "prices look wrong"})
+        left = await answer.modal.submits({"Why?": "prices look wrong"})
         assert left is not None
         assert left.errors["reason"].startswith("Nothing was recorded")
 
         o.floor.breaks = None
-        assert await left.submits({"Reason": "prices look wrong"}) is None
+        assert await left.submits({"Why?": "prices look wrong"}) is None
         assert len(o.floor.acts) == 1
 
 

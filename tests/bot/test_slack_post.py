@@ -303,7 +303,7 @@ async def test_the_on_call_hear_of_it_in_the_thread_and_by_direct_message():
         assert [reply.text for reply in card.replies] == ["checkout rolls back"]
         for person in (ann, bob):
             direct = s.simulator.workspace.open_im(person.id, s.simulator.workspace.app.bot_user)
-            assert [message.text for message in direct.messages.values()] == ["checkout rolls back"]
+            assert [message.text for message in direct.messages.values()] == ["You are on call. checkout rolls back"]
 
 
 async def test_one_who_cannot_be_reached_does_not_keep_the_call_from_the_others():

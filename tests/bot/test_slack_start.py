@@ -182,7 +182,7 @@ async def test_a_change_of_a_group_is_heard_at_once_and_nothing_else_is_told():
         async def update(changed):
             nonlocal world
             groups = {name: replace(world.groups[name], members=members) for name, members in changed.items()}
-            world = replace(world, groups=world.groups | groups)
+            world = replace(world, groups={**world.groups, **groups})
             await told.put(dict(changed))
 
         watch = GroupWatch(pair.reader, lambda: world, update, every=3600)
