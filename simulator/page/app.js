@@ -9,10 +9,10 @@ import { Fields } from "./fields.js";
 import { showHelp, singleKeys } from "./help.js";
 import { avatar } from "./message.js";
 import { Modals } from "./modals.js";
-import { mrkdwn } from "./mrkdwn.js";
+import { mrkdwn, plain } from "./mrkdwn.js";
 import { closePopup, dialog, menu, toast } from "./overlay.js";
 import { Pane } from "./pane.js";
-import { picker } from "./picker.js";
+import { matching, picker } from "./picker.js";
 import { parsePlace, writePlace } from "./place.js";
 import { drawSidebar, sidebarKeys } from "./sidebar.js";
 import { Store } from "./store.js";
@@ -309,6 +309,7 @@ class Page {
     const { store } = this;
     const me = store.me;
     fill(at("links"), store.links.map((one) => (safeUrl(one.url) ? h("a", { href: safeUrl(one.url), target: "_blank", rel: "noopener noreferrer" }, one.title, icon("out")) : null)));
+    at("links").hidden = !store.links.length;
     const states = [store.connected ? null : h("span", { class: "state is-bad" }, "Reconnecting…"), store.app.connected || !store.connected ? null : h("span", { class: "state is-bad" }, `${store.appName} is not connected`)];
     fill(at("states"), states);
     if (me) fill(at("people"), avatar(me, "is-small"), h("span", { class: "you" }, h("span", { class: "wide" }, "You are "), me.real_name || me.name), icon("down"));
@@ -454,13 +455,13 @@ class Page {
 
   jumpTo(title = "Go to", onlyPeople = false) {
     const { store } = this;
-    const channels = [...store.channels.values()].filter((channel) => channel.kind !== "im").map((channel) => ({ value: channel.id, label: `#${channel.name}`, hint: channel.topic }));
+    const channels = [...store.channels.values()].filter((channel) => channel.kind !== "im").map((channel) => ({ value: channel.id, label: `#${channel.name}`, hint: plain(channel.topic, store.names) }));
     const people = [...store.users.values()].filter((user) => !user.deleted && user.id !== store.me.id).map((user) => ({ value: user.id, label: user.real_name || user.name, hint: `@${user.name}${user.is_bot ? " · app" : ""}` }));
     const all = onlyPeople ? people : [...channels, ...people];
     return dialog("jump", title, (close) => {
       const button = picker({
         label: title, placeholder: onlyPeople ? "Choose a person" : "Choose a channel or person", value: null, labelOf: (value) => all.find((one) => one.value === value)?.label ?? value,
-        options: (query) => all.filter((one) => `${one.label} ${one.hint ?? ""}`.toLowerCase().includes(query.toLowerCase())),
+        options: (query) => matching(all, query),
         onchange: (value) => {
           close(null);
           if (store.channels.has(value)) this.go({ channel: value });
@@ -476,13 +477,13 @@ class Page {
     if (!this.store?.reads || this.modals?.node.open) return;
     const { key, altKey: alt, shiftKey: shift } = event;
     const control = event.ctrlKey || event.metaKey;
-    const plain = !control && !alt && !isTyping(event.target) && singleKeys();
+    const isPlain = !control && !alt && !isTyping(event.target) && singleKeys();
     let act = null;
     if (key === "F6") act = () => this.nextPart(shift ? -1 : 1);
     else if (control && !shift && key.toLowerCase() === "k") act = () => this.jumpTo();
     else if (control && shift && key.toLowerCase() === "u") act = () => this.toPeople();
-    else if ((control && key === "/") || (plain && key === "?")) act = () => showHelp();
-    else if (plain && key === "u") act = () => this.toPeople();
+    else if ((control && key === "/") || (isPlain && key === "?")) act = () => showHelp();
+    else if (isPlain && key === "u") act = () => this.toPeople();
     else if (alt && !control && (key === "ArrowUp" || key === "ArrowDown")) act = () => this.nextChannel(key === "ArrowUp" ? -1 : 1, shift);
     else if (key === "Escape" && this.place.thread && !document.querySelector("dialog[open], .popup")) act = () => this.closeThread();
     if (!act) return;

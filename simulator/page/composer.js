@@ -3,6 +3,7 @@
 import { Refusal } from "./api.js";
 import { announce, fill, h, iconButton } from "./dom.js";
 import { EMOJI } from "./emoji.js";
+import { plain } from "./mrkdwn.js";
 import { menu, toast } from "./overlay.js";
 
 const drafts = new Map();
@@ -53,6 +54,7 @@ export class Composer {
     this.also.checked = false;
     this.say("");
     this.hide();
+    this.usage(this.area.value);
     this.grow();
   }
 
@@ -103,6 +105,7 @@ export class Composer {
     this.area.value = "";
     drafts.delete(draftKey);
     this.hide();
+    this.usage("");
     this.grow();
     this.say("", isCommand ? `Running ${text.split(/\s/)[0]}…` : "");
     try {
@@ -201,7 +204,7 @@ export class Composer {
 
   candidates(sign, query) {
     const starts = (...texts) => texts.some((text) => (text ?? "").toLowerCase().split(/\s+/).some((part) => part.startsWith(query)) || (text ?? "").toLowerCase().startsWith(query));
-    if (sign === "#") return [...this.store.channels.values()].filter((one) => one.kind !== "im" && starts(one.name)).map((one) => ({ insert: `#${one.name} `, lead: "#", label: one.name, hint: one.topic })).slice(0, 8);
+    if (sign === "#") return [...this.store.channels.values()].filter((one) => one.kind !== "im" && starts(one.name)).map((one) => ({ insert: `#${one.name} `, lead: "#", label: one.name, hint: plain(one.topic, this.store.names) })).slice(0, 8);
     if (sign === ":") return [...EMOJI].filter(([name]) => name.startsWith(query)).slice(0, 8).map(([name, char]) => ({ insert: `:${name}: `, lead: char, label: `:${name}:` }));
     const people = [...this.store.users.values()].filter((one) => !one.deleted && starts(one.name, one.real_name)).map((one) => ({ insert: `@${one.name} `, lead: "@", label: one.real_name || one.name, hint: one.is_bot ? `@${one.name} · app` : `@${one.name}` }));
     const groups = [...this.store.groups.values()].filter((one) => starts(one.handle, one.name)).map((one) => ({ insert: `@${one.handle} `, lead: "@", label: one.handle, hint: `${one.name} · group of ${one.members.length}` }));

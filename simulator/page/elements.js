@@ -5,7 +5,7 @@ import { announce, h, icon, safeUrl } from "./dom.js";
 import { Fields, isMany } from "./fields.js";
 import { textObject } from "./mrkdwn.js";
 import { ask, menu } from "./overlay.js";
-import { picker } from "./picker.js";
+import { matching, picker } from "./picker.js";
 
 /** Where blocks stand: on which message or view, with which fields. */
 export class Surface {
@@ -130,7 +130,7 @@ function overflow(surface, block, item) {
 // ---- fields ------------------------------------------------------------------------------------------------------
 
 const NAMES = {
-  static: "a choice", external: "a choice", users: "a person", channels: "a channel", conversations: "a conversation",
+  static: ["an option", "options"], external: ["an option", "options"], users: ["a person", "people"], channels: ["a channel", "channels"], conversations: ["a conversation", "conversations"],
 };
 
 /** Keep a field's new value and, where the app wants to hear of it, tell the app. */
@@ -150,7 +150,7 @@ function select(surface, block, item, label) {
   const noun = item.type.replace("multi_", "").replace("_select", "");
   const source = SOURCES[noun](surface, block, item);
   const node = picker({
-    label: nameOf(item, label), placeholder: item.placeholder?.text ?? `Choose ${many ? NAMES[noun].replace(/^a /, "") + "s" : NAMES[noun]}`,
+    label: nameOf(item, label), placeholder: item.placeholder?.text ?? `Choose ${NAMES[noun][many ? 1 : 0]}`,
     value: fields.get(block, item), many, most: item.max_selected_items ?? 100, options: source.options, labelOf: source.labelOf ?? ((value) => value),
     least: noun === "external" ? (item.min_query_length ?? 3) : 0, dataKey: surface.keyOf(block, item), describedBy: label ? `e-${block.block_id}` : null,
     clearable: block.type === "input" && Boolean(block.optional),
@@ -163,13 +163,12 @@ function select(surface, block, item, label) {
   return node;
 }
 
-const matches = (query) => (option) => `${option.label} ${option.hint ?? ""}`.toLowerCase().includes(query.toLowerCase());
 const optionOf = (option, group) => ({ value: option.value, label: option.text.text, hint: option.description?.text, group });
 
 const SOURCES = {
   static: (_surface, _block, item) => {
     const all = [...(item.options ?? []).map((option) => optionOf(option)), ...(item.option_groups ?? []).flatMap((group) => group.options.map((option) => optionOf(option, group.label.text)))];
-    return { options: (query) => all.filter(matches(query)), labelOf: (value) => all.find((option) => option.value === value)?.label ?? value };
+    return { options: (query) => inGroups(matching(all, query)), labelOf: (value) => all.find((option) => option.value === value)?.label ?? value };
   },
   external: (surface, block, item) => {
     for (const option of [item.initial_option, ...(item.initial_options ?? [])]) if (option) surface.fields.label(optionOf(option));
@@ -188,18 +187,24 @@ const SOURCES = {
     };
   },
   users: ({ store }) => ({
-    options: (query) => people(store).filter(matches(query)),
+    options: (query) => matching(people(store), query),
     labelOf: (id) => store.users.get(id)?.real_name || store.users.get(id)?.name || id,
   }),
   channels: ({ store }) => ({
-    options: (query) => [...store.channels.values()].filter((channel) => channel.kind === "channel").map(channelOption(store)).filter(matches(query)),
+    options: (query) => matching([...store.channels.values()].filter((channel) => channel.kind === "channel").map(channelOption(store)), query),
     labelOf: (id) => channelOption(store)(store.channels.get(id) ?? { name: id, kind: "channel" }).label,
   }),
   conversations: ({ store }, _block, item) => ({
-    options: (query) => [...store.channels.values()].filter(included(item.filter)).map(channelOption(store)).filter(matches(query)),
+    options: (query) => matching([...store.channels.values()].filter(included(item.filter)).map(channelOption(store)), query),
     labelOf: (id) => channelOption(store)(store.channels.get(id) ?? { name: id, kind: "channel" }).label,
   }),
 };
+
+/** Keep the options of a group together, whatever order they were found in. */
+function inGroups(options) {
+  const groups = [...new Set(options.map((option) => option.group))];
+  return groups.flatMap((group) => options.filter((option) => option.group === group));
+}
 
 const people = (store) => [...store.users.values()].filter((user) => !user.deleted).map((user) => ({ value: user.id, label: user.real_name || user.name, hint: `@${user.name}` }));
 const channelOption = (store) => (channel) => ({ value: channel.id, label: channel.kind === "im" ? store.channelTitle(channel) : `#${channel.name}` });

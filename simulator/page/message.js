@@ -16,7 +16,7 @@ export function avatar(author, size = "") {
   const node = h("span", { class: `avatar ${size} ${author?.kind === "bot" || author?.is_bot ? "is-bot" : ""}`, "aria-hidden": "true" }, initials);
   let sum = 0;
   for (const char of author?.id ?? name) sum = (sum * 31 + char.codePointAt(0)) % 360;
-  node.style.setProperty("--hue", sum);
+  node.style.setProperty("--hue", (sum * 137) % 360); // neighbouring ids get distant colours
   return node;
 }
 

@@ -170,6 +170,9 @@ export function dateNode(unix, pattern, url = null, fallback = null) {
   return url ? link(unescape(url), node) : node;
 }
 
+/** Return mrkdwn as plain text, for places that show no marks. */
+export const plain = (text, names) => h("span", {}, mrkdwn(text, names)).textContent;
+
 /** Return the nodes of a text object: mrkdwn with marks, plain_text with emoji only. */
 export function textObject(value, names) {
   if (!value) return [];

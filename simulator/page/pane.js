@@ -14,7 +14,7 @@ export class Pane {
     this.lines = new Map();
     this.newFrom = null;
     this.stick = true;
-    this.jump = h("button", { type: "button", class: "jump", hidden: true, onclick: () => this.toEnd(true) }, "↓ New messages");
+    this.jump = h("button", { type: "button", class: "to-newest", hidden: true, onclick: () => this.toEnd(true) }, "↓ New messages");
     scroller.after(this.jump);
     scroller.addEventListener("scroll", () => {
       this.stick = this.atEnd();

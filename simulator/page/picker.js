@@ -57,6 +57,14 @@ export function picker({ label, placeholder, value, many = false, most = 100, op
   return button;
 }
 
+/** Return the options that match a query; those with a word that starts with it come first. */
+export function matching(options, query) {
+  const wanted = query.toLowerCase();
+  const texts = options.map((option) => [option, `${option.label} ${option.hint ?? ""}`.toLowerCase()]).filter(([, text]) => text.includes(wanted));
+  const isStart = ([, text]) => text.split(/[\s@#·-]+/).some((word) => word.startsWith(wanted));
+  return [...texts.filter(isStart), ...texts.filter((one) => !isStart(one))].map(([option]) => option);
+}
+
 /** The searchable list inside a picker's pop-up. */
 class OptionList {
   constructor(settings) {

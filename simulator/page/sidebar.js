@@ -2,6 +2,7 @@
 
 import { append, fill, h, icon } from "./dom.js";
 import { avatar } from "./message.js";
+import { plain } from "./mrkdwn.js";
 import { roving } from "./overlay.js";
 
 /** Draw the list into `nav`; `place` is where the person is, `acts` what the extra entries do. */
@@ -37,7 +38,7 @@ function channelEntry(channel, store, place) {
   const label = [title, channel.kind === "private" ? "private channel" : channel.kind === "im" ? "direct message" : "channel", unread && !isHere ? `${unread} unread` : "", mentions && !isHere ? `${mentions} for you` : ""].filter(Boolean).join(", ");
   return h("a", {
     href: `#/${channel.id}`, class: ["side-item", isHere ? "is-here" : "", unread && !isHere ? "is-unread" : "", channel.is_member || channel.kind === "im" ? "" : "is-quiet"].filter(Boolean).join(" "),
-    "aria-current": isHere ? "page" : null, "aria-label": label, title: channel.topic || null, data: { key: `channel-${channel.id}` },
+    "aria-current": isHere ? "page" : null, "aria-label": label, title: [title, plain(channel.topic, store.names)].filter(Boolean).join(": "), data: { key: `channel-${channel.id}` },
   }, lead, h("span", { class: "side-name" }, title), channel.is_ext_shared ? h("span", { class: "shared", title: "Shared with another company" }, "shared") : null, mentions && !isHere ? h("span", { class: "count-badge", "aria-hidden": "true" }, mentions) : null);
 }
 
