@@ -106,7 +106,7 @@ class Delivery:
 class Pacing:
     """How fast: posts to one channel, edits in the whole workspace, and edits of one card."""
 
-    posts: Pace = field(default_factory=lambda: Pace(every=1.0, burst=3))
+    posts: Pace = field(default_factory=lambda: Pace(every=1.0, burst=8))
     edits: Pace = field(default_factory=lambda: Pace(every=1.2, burst=10))
     debounce: float = 1.5
 
