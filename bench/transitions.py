@@ -1,6 +1,6 @@
 """Durable transitions a second: the engine beside the bare driver, in one run on one disk.
 
-    python -m bench.transitions [seconds]
+    python -m bench.transitions [turns]
 
 A transition is: look up the delivery, decide, update the state, insert the event and one effect, commit with
 synchronous=FULL. The yardstick (raw) is one connection of `sqlite3` doing the same three writes, one transition a
@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 
 from bot.clock import SystemClock
 from bot.engine import Engine, Rules
@@ -30,6 +31,8 @@ from storage.journal import Store, sqlite_url
 
 ANN = Actor("ann", "Ann", Via.SHELL)
 PIPELINES = 64
+SECONDS = 1.0
+RAW = "raw sqlite3, one by one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,23 +113,27 @@ async def engine(folder: Path, seconds: float, in_flight: int, decide: Callable[
     return took
 
 
-def said(name: str, took: list[float], seconds: float, yardstick: float | None) -> float:
-    rate = len(took) / seconds
-    p99 = sorted(took)[int(len(took) * 0.99)] * 1000
-    ratio = "" if yardstick is None else f"  {rate / yardstick:5.2f} × raw"
-    print(f"{name:<28}{rate:9.0f} a second   p99 {p99:6.2f} ms{ratio}")
-    return rate
+def measured(seconds: float) -> dict[str, list[float]]:
+    """One short turn of everything, on fresh files."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        turn = {RAW: raw(folder, seconds)}
+        for in_flight in (1, 8, 64):
+            turn[f"engine, {in_flight} in flight"] = asyncio.run(engine(folder, seconds, in_flight, count))
+    return turn
 
 
 def main() -> None:
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 3.0
-    print(f"SQLite, WAL, FULL; {datetime.now(UTC):%Y-%m-%d}; {seconds:g} s each")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        yardstick = said("raw sqlite3, one by one", raw(folder, seconds), seconds, None)
-        for in_flight in (1, 8, 64):
-            took = asyncio.run(engine(folder, seconds, in_flight, count))
-            said(f"engine, {in_flight} in flight", took, seconds, yardstick)
+    """Take turns, because machines drift: each ratio is to the yardstick of its own turn."""
+    turns = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    print(f"SQLite, WAL, FULL; {datetime.now(UTC):%Y-%m-%d}; {turns} turns of {SECONDS:g} s; median (lowest–highest)")
+    taken = [measured(SECONDS) for _ in range(turns)]
+    for name in taken[0]:
+        rates = sorted(len(turn[name]) / SECONDS for turn in taken)
+        ratios = sorted(len(turn[name]) / len(turn[RAW]) for turn in taken)
+        p99 = median(sorted(turn[name])[int(len(turn[name]) * 0.99)] * 1000 for turn in taken)
+        ratio = f"{median(ratios):5.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f}) × raw"
+        print(f"{name:<26}{median(rates):7.0f} a second   p99 {p99:6.2f} ms   {ratio}")
 
 
 if __name__ == "__main__":
