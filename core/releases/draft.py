@@ -90,7 +90,7 @@ class Draft:
             for release, at_once in self._cards.items()
             if self.state.release(release) is not None
         ]
-        return (*cards, *self._effects)
+        return (*cards, *_joined(self._effects))
 
     # ---- changing ---------------------------------------------------------------------------------------------------
 
@@ -215,3 +215,25 @@ class Draft:
         self.state = replace(self.state, pages=tuple(p for p in self.state.pages if p.id != page.id))
         self.do(EndPage(key=f"{page.id}/end", page=page.id, release=page.release, sentence=sentence))
         self.touch(page.release, at_once=True)
+
+
+def _joined(effects: list[Effect]) -> list[Effect]:
+    """Sentences of one decision that only tell, and stand side by side in one thread, are one message there."""
+    joined: list[Effect] = []
+    for effect in effects:
+        last = joined[-1] if joined else None
+        if (
+            isinstance(effect, Tell)
+            and isinstance(last, Tell)
+            and _only_tells(effect, last.release)
+            and _only_tells(last)
+        ):
+            joined[-1] = replace(last, topic=effect.topic, sentence=f"{last.sentence} {effect.sentence}")
+        else:
+            joined.append(effect)
+    return joined
+
+
+def _only_tells(tell: Tell, release: str | None = None) -> bool:
+    is_of_it = release is None or tell.release == release
+    return is_of_it and bool(tell.release) and not (tell.asks or tell.is_broadcast or tell.offers)
