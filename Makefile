@@ -1,46 +1,54 @@
-# One place for everything a developer types. `make help` lists it.
+# One place for everything a developer types. `make help` lists it; `make PYTHON=python3.12 …` takes another Python.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt
 
 .PHONY: help up demo test check format bench pictures clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@grep -E '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed 's/:.*  ## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*  ## ' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*  ## /\t/' | expand -t 12
+	@echo
+	@echo "The first one of them sets up $(VENV) with $(PYTHON); to take another Python: make PYTHON=python3.12 …"
 
+# What runs, and on top of it what tests; each made again when a version in these files changes.
 $(VENV)/.run: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Andon needs Python 3.11 or newer; name one with: make PYTHON=python3.12 …")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Setting up (first time only) …"
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Andon needs Python 3.11 or newer; name one: make PYTHON=python3.12 …")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "No environment could be made; on Debian: apt-get install python3-venv"; exit 1; }
+	@echo "Setting up $(VENV) …"
+	@$(PIP) --editable .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@echo "Adding what checks and tests …"
+	@$(PIP) --editable '.[dev]'
 	@touch $@
 
-up: $(VENV)/.run  ## local workspace, bot, example shop and its traffic: prints one URL, Ctrl-C ends it all
-	@exec $(BIN)/andon up
+up: $(VENV)/.run  ## a local workspace, the bot, an example shop and its customers; prints one URL, Ctrl-C ends it all
+	@exec $(BIN)/python -m examples.up
 
-demo: $(VENV)/.run  ## the whole story without a browser, every step checked
-	@exec $(BIN)/andon demo
+demo: $(VENV)/.run  ## the whole story without a browser, every step checked; a minute
+	@exec $(BIN)/python -m examples.demo
 
-test: $(VENV)/.dev  ## everything that needs no root
-	@$(BIN)/pytest -q -n 2 --dist worksteal
+test: $(VENV)/.dev  ## everything that needs no root; one file: .venv/bin/pytest tests/core/test_alarms.py
+	@exec $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
-check: $(VENV)/.dev  ## format, lint, types, imports
+check: $(VENV)/.dev  ## format, lint, types, who may import whom
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
 
 format: $(VENV)/.dev  ## let ruff format and mend
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev  ## ratios against named yardsticks, in one run
-	@$(BIN)/python -m bench.ack
+bench: $(VENV)/.dev  ## how fast the parts are, each against a yardstick of the same run
+	@for module in bench/*.py; do \
+	    name=$$(basename $$module .py); \
+	    case $$name in __init__|pictures) ;; *) echo "== $$name"; $(BIN)/python -m bench.$$name || exit 1 ;; esac; \
+	done
 
-pictures: $(VENV)/.dev  ## the pictures of the README, from the local workspace
-	@$(BIN)/python -m bench.pictures
+pictures: $(VENV)/.dev  ## the pictures of the README, taken of the local workspace
+	@exec $(BIN)/python -m bench.pictures
 
-clean:  ## remove the environment and local state
-	@rm -rf $(VENV) .andon
+clean:  ## remove the environment, caches and local state
+	@rm -rf $(VENV) .andon .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov build dist
