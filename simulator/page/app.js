@@ -46,6 +46,10 @@ class Page {
     });
     this.thread = new Pane(at("thread-box"), at("thread-messages"), context(true), { onRead: () => this.markThreadRead() });
     at("sidebar").addEventListener("keydown", (event) => sidebarKeys(event, at("sidebar")));
+    at("sidebar").addEventListener("click", (event) => {
+      // Where one already is there is no new address, but on a phone the list still has to give way.
+      if (event.target.closest("a")?.getAttribute("href") === location.hash) this.arrive();
+    });
     at("people").addEventListener("click", () => this.chooseUser());
     at("help").addEventListener("click", () => showHelp());
     at("back").addEventListener("click", () => this.view("list"));

@@ -1,6 +1,6 @@
 // Draws Block Kit blocks, keeping what did not change so that focus and typed text stay.
 
-import { fill, h, link, reconcile, safeUrl } from "./dom.js";
+import { fill, h, keepFocus, link, reconcile, safeUrl } from "./dom.js";
 import { element } from "./elements.js";
 import { markdown } from "./markdown.js";
 import { mrkdwn, textObject } from "./mrkdwn.js";
@@ -9,7 +9,7 @@ import { richText } from "./richtext.js";
 /** Make `container` show these blocks; children whose block is unchanged stay as they are. */
 export function syncBlocks(container, blocks, surface) {
   surface.blocks = blocks;
-  const focus = remembered(container);
+  const focus = keepFocus(container);
   const before = new Map([...container.children].map((child) => [child.blockKey, child]));
   reconcile(container, blocks.map((block, index) => {
     const blockKey = `${block.block_id ?? index} ${JSON.stringify(block)}`;
@@ -21,20 +21,6 @@ export function syncBlocks(container, blocks, surface) {
     return node;
   }));
   focus?.();
-}
-
-/** Remember which control has the focus and where its cursor is; returns what gives it back to the control's successor. */
-function remembered(container) {
-  const active = document.activeElement;
-  if (!active || !container.contains(active) || !active.dataset.key) return null;
-  const { key } = active.dataset;
-  const range = "selectionStart" in active && active.type !== "date" ? [active.selectionStart, active.selectionEnd] : null;
-  return () => {
-    if (active.isConnected) return;
-    const twin = container.querySelector(`[data-key="${CSS.escape(key)}"]`);
-    twin?.focus({ preventScroll: true });
-    if (range?.[0] !== null && range && twin?.setSelectionRange) twin.setSelectionRange(...range);
-  };
 }
 
 function draw(surface, block) {

@@ -109,6 +109,20 @@ export function reconcile(node, wanted) {
   }
 }
 
+/** Remember which control has the focus and where its cursor is; returns what gives it back to the control's successor. */
+export function keepFocus(container) {
+  const active = document.activeElement;
+  if (!active || !container.contains(active) || !active.dataset.key) return null;
+  const { key } = active.dataset;
+  const range = "selectionStart" in active && active.type !== "date" ? [active.selectionStart, active.selectionEnd] : null;
+  return () => {
+    if (active.isConnected) return;
+    const twin = container.querySelector(`[data-key="${CSS.escape(key)}"]`);
+    twin?.focus({ preventScroll: true });
+    if (range?.[0] !== null && range && twin?.setSelectionRange) twin.setSelectionRange(...range);
+  };
+}
+
 const polite = () => document.getElementById("say-polite");
 const assertive = () => document.getElementById("say-assertive");
 

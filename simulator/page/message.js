@@ -3,7 +3,7 @@
 import { Refusal } from "./api.js";
 import { attachments, syncBlocks } from "./blocks.js";
 import { ago, clock, full, instant } from "./dates.js";
-import { announce, fill, h, icon, iconButton } from "./dom.js";
+import { announce, fill, h, icon, iconButton, keepFocus } from "./dom.js";
 import { Surface } from "./elements.js";
 import { EMOJI, QUICK, emoji } from "./emoji.js";
 import { mrkdwn, unescape } from "./mrkdwn.js";
@@ -32,7 +32,7 @@ export class MessageView {
       more: h("div", { class: "more" }), reactions: h("div", { class: "reactions" }), thread: h("div", { class: "thread-bar" }), notice: h("div", { class: "notice-slot" }),
     };
     const { gutter, head, text, blocks, more, reactions, thread, notice } = this.parts;
-    this.content = h("div", { class: "content" }, head, text, blocks, more, reactions, thread, notice);
+    this.content = h("div", { class: "content" }, head, blocks, text, more, reactions, thread, notice);
     this.node = h("div", {
       class: "message", role: "listitem", tabindex: "-1", data: { ts: message.ts },
       onpointerenter: () => this.showTools(), onfocusin: () => this.showTools(), onkeydown: (event) => this.key(event),
@@ -60,6 +60,7 @@ export class MessageView {
   draw(compact) {
     const { message, parts } = this;
     const { store } = this.context;
+    const focus = keepFocus(this.node);
     const date = instant(message.ts);
     const name = authorName(message);
     this.node.classList.toggle("is-compact", compact);
@@ -76,6 +77,7 @@ export class MessageView {
     this.drawText();
     fill(parts.more, attachments(message.attachments, this.surfaceOf("attachments")), (message.files ?? []).map((file) => fileNode(file, store)));
     fill(parts.reactions, (message.reactions ?? []).filter((one) => one.users.length).map((one) => this.reaction(one)));
+    focus?.();
   }
 
   surfaceOf(kind) {
@@ -90,7 +92,6 @@ export class MessageView {
       syncBlocks(parts.blocks, message.blocks, this.surface);
       parts.text.replaceChildren();
       if (edited) fill(parts.text, edited);
-      this.content.append(parts.blocks, parts.text, parts.more, parts.reactions, parts.thread, parts.notice);
       parts.text.classList.add("is-after");
     } else {
       parts.blocks.replaceChildren();
@@ -104,7 +105,7 @@ export class MessageView {
     const mine = users.includes(store.me.id);
     const who = users.map((id) => store.users.get(id)?.real_name ?? id).join(", ");
     return h("button", {
-      type: "button", class: mine ? "reaction is-mine" : "reaction", "aria-pressed": String(mine), "aria-label": `${name.replaceAll("_", " ")}, ${users.length}: ${who}`, title: `${who} reacted with :${name}:`,
+      type: "button", class: mine ? "reaction is-mine" : "reaction", "aria-pressed": String(mine), "aria-label": `${name.replaceAll("_", " ")}, ${users.length}: ${who}`, title: `${who} reacted with :${name}:`, data: { key: `reaction-${this.message.channel}/${this.message.ts}-${name}` },
       onclick: () => this.react(name, mine),
     }, h("span", { "aria-hidden": "true" }, emoji(name) ?? `:${name}:`), ` ${users.length}`);
   }

@@ -1,6 +1,6 @@
 // Turns Slack's mrkdwn into nodes: marks, code, quotes, links, mentions, dates and emoji.
 
-import { clock, fillTokens, full } from "./dates.js";
+import { fillTokens, full } from "./dates.js";
 import { h, link } from "./dom.js";
 import { emoji } from "./emoji.js";
 
@@ -166,7 +166,7 @@ function dateToken(target, label) {
 export function dateNode(unix, pattern, url = null, fallback = null) {
   const date = new Date(Number(unix) * 1000);
   if (Number.isNaN(date.getTime())) return document.createTextNode(fallback ?? String(unix));
-  const node = h("time", { datetime: date.toISOString(), title: `${full(date)} (${clock(date)} your time)` }, fillTokens(pattern, unix));
+  const node = h("time", { datetime: date.toISOString(), title: full(date) }, fillTokens(pattern, unix));
   return url ? link(unescape(url), node) : node;
 }
 

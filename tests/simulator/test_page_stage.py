@@ -1,4 +1,4 @@
-"""The stage of the page's stories: a workspace, a Bolt app in it and a real browser; and that the stage itself stands."""
+"""The stage of the page's stories: a workspace, a Bolt app in it and a real browser."""
 
 from __future__ import annotations
 
@@ -188,7 +188,8 @@ async def test_the_page_stands_with_landmarks_and_a_name_for_everything_one_can_
         await expect(page.get_by_role("heading", name="checkout", level=1)).to_be_visible()
         nameless = await page.evaluate(
             """() => [...document.querySelectorAll('button, a[href], input, textarea')]
-                .filter((node) => node.offsetParent && !node.getAttribute('aria-label') && !node.textContent.trim() && !node.labels?.length)
+                .filter((node) => node.offsetParent && !node.getAttribute('aria-label'))
+                .filter((node) => !node.textContent.trim() && !node.labels?.length)
                 .map((node) => node.outerHTML)"""
         )
         assert nameless == []
