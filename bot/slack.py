@@ -283,16 +283,19 @@ class SlackFace:
         comes after it.
         """
         who = sender(body, home=self._slack.home)
-        until = asyncio.get_running_loop().time() + self._limits.answer
-        try:
-            async with asyncio.timeout_at(until):
-                actor = await self._people.actor(who.user, name=who.name, team=who.team)
-        except NotAdmitted as refusal:
-            return _trouble(str(refusal))
-        except (TimeoutError, PortError) as trouble:
-            return self._unrecorded(body, trouble)
-        task = asyncio.ensure_future(work(actor))
-        done, _ = await asyncio.wait((task,), timeout=until - asyncio.get_running_loop().time())
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._limits.answer
+        actor = self._people.known(who.user, team=who.team)
+        if actor is None:
+            try:
+                async with asyncio.timeout_at(until):
+                    actor = await self._people.actor(who.user, name=who.name, team=who.team)
+            except NotAdmitted as refusal:
+                return _trouble(str(refusal))
+            except (TimeoutError, PortError) as trouble:
+                return self._unrecorded(body, trouble)
+        task = loop.create_task(work(actor))
+        done, _ = await asyncio.wait((task,), timeout=until - loop.time())
         if done:
             return self._outcome(body, task)
         log.warning("An answer takes longer than Slack waits (reference %s).", reference(delivery(body)))

@@ -26,6 +26,10 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from core.errors import PermanentError, TransientError
 
+library_log = logging.getLogger("andon.slack.web")
+# Below INFO the library writes every call, words of people and all, into the log.
+library_log.setLevel(logging.INFO)
+
 API_URL: Final = "https://slack.com/api/"
 TIMEOUT: Final = aiohttp.ClientTimeout(total=10, connect=3)
 AUTH_PATIENCE: Final = timedelta(seconds=60)
@@ -94,7 +98,7 @@ def web_client(
         base_url=api_url if api_url.endswith("/") else api_url + "/",
         session=session,
         retry_handlers=list(retries),
-        logger=logging.getLogger("andon.slack.web"),
+        logger=library_log,
     )
     # The library takes HTTP(S)_PROXY from the environment by itself; Andon goes only where its settings say.
     client.proxy = proxy or None

@@ -30,6 +30,9 @@ from bot.slack_payloads import Payload, delivery, reference
 from bot.slack_start import Identity
 
 log = logging.getLogger("andon.slack")
+library_log = logging.getLogger("andon.slack.bolt")
+# Below INFO the library writes what people sent into the log; and it takes a logger without a level for such a one.
+library_log.setLevel(logging.INFO)
 
 ANYTHING: Final = re.compile("")
 RECENT_EVENTS: Final = 4_096
@@ -127,12 +130,14 @@ class Dispatcher:
             return result
 
         # Bolt makes a client for each request after this one; Andon's own calls do not go through it.
-        pattern = AsyncWebClient(base_url=client.base_url, session=client.session, retry_handlers=[], logger=log)
+        pattern = AsyncWebClient(
+            base_url=client.base_url, session=client.session, retry_handlers=[], logger=library_log
+        )
         pattern.proxy = client.proxy
         with _without_slack_environment():
             app = AsyncApp(
                 name="andon",
-                logger=log,
+                logger=library_log,
                 client=pattern,
                 authorize=authorize,
                 signing_secret="",

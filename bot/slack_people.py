@@ -69,9 +69,10 @@ class People:
 
         `team` is the workspace the payload says the user belongs to, where it says so.
         """
+        known = self.known(user, team=team)
+        if known is not None:
+            return known
         person = self._by_slack_id(user)
-        if person is not None and (not team or team in self._home):
-            return Actor(person.key, person.name, Via.SLACK, is_person=not person.is_bot)
         member = await self._member(user, name)
         self._admit(member, team, known=person is not None)
         if person is None and member.email and not member.is_stranger:
@@ -79,6 +80,13 @@ class People:
         if person is not None:
             return Actor(person.key, person.name, Via.SLACK, is_person=not person.is_bot)
         return Actor(f"slack:{user}", member.name or name or user, Via.SLACK, is_person=not member.is_bot)
+
+    def known(self, user: str, *, team: str = "") -> Actor | None:
+        """Return who this is where the organisation file says so; None where Slack must be asked."""
+        person = self._by_slack_id(user)
+        if person is None or (team and team not in self._home):
+            return None
+        return Actor(person.key, person.name, Via.SLACK, is_person=not person.is_bot)
 
     def name_of(self, user: str) -> str:
         """Return how to call a Slack user in words, without asking anybody."""
