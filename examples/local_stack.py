@@ -185,6 +185,7 @@ class LocalStack:
                 {"id": "SONCALL", "handle": "shop-on-call", "members": ["bob", "dave"]},
             ],
             "manifest": manifest(),
+            "links": [{"title": "The shop, with its Break it switch", "url": self.shop_url}],
         }
 
     def _write_configuration(self) -> None:

@@ -35,7 +35,7 @@ ALL_SCOPES = frozenset(
         "users:read.email",
     ]
 )
-TOP = {"team", "users", "channels", "groups", "app", "manifest"}
+TOP = {"team", "users", "channels", "groups", "app", "manifest", "links"}
 APP = {
     "id",
     "name",
@@ -92,6 +92,9 @@ def setup_from(config: Json, clock: Clock) -> Workspace:
         if channel.get("kind", "channel") not in {"channel", "private"}:
             raise ConfigError(f"channel {channel['name']}: `kind` must be channel or private")
         workspace.add_channel(**{"members": people, **channel})
+    for link in config.get("links") or []:
+        _known(link, {"title", "url"}, "a link", "url")
+        workspace.links.append({"title": link.get("title") or link["url"], "url": link["url"]})
     for group in config.get("groups") or []:
         _known(group, GROUP, "a group", "handle")
         members, name = group.get("members", []), group.get("name", "")

@@ -112,6 +112,7 @@ def page_workspace(workspace: Workspace, delivery: Delivery, me: User) -> Json:
         "shortcuts": [vars(shortcut) for shortcut in workspace.app.shortcuts],
         "modal": page_stack(workspace, me.id),
         "home": page_view(home) if home else None,
+        "links": workspace.links,
     }
 
 

@@ -70,11 +70,20 @@ class Server:
                 web.post("/upload/v1/{file}", web_api.upload),
                 web.get("/files-pri/{file}/{name}", web_api.download),
                 web.get("/link/", self._link),
+                web.get("/archives/{channel}/{message}", self._permalink),
                 web.post("/hooks/{key}", ResponseUrls(self.workspace, self.tickets, self.faults).serve),
                 web.get("/oauth/v2/authorize", authorize.page),
             ]
         )
         return app
+
+    async def _permalink(self, request: web.Request) -> web.StreamResponse:
+        """What chat.getPermalink gives, opened in a browser: the page at that message."""
+        channel, message = request.match_info["channel"], request.match_info["message"]
+        thread = request.query.get("thread_ts", "").replace(".", "")
+        if not (channel.isalnum() and message.isalnum() and (not thread or thread.isdigit())):
+            raise web.HTTPNotFound
+        raise web.HTTPFound(f"/#/{channel}/{message}" + (f"/t{thread}" if thread else ""))
 
     async def _link(self, request: web.Request) -> web.StreamResponse:
         if self.faults.paused:

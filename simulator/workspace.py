@@ -57,6 +57,8 @@ class Workspace:
         self.channels: dict[str, Channel] = {}
         self.groups: dict[str, Group] = {}
         self.files: dict[str, File] = {}
+        self.links: list[Json] = []
+        """Shown in the bar on top of the page: `title` and `url`."""
         self.ephemerals: dict[str, list[Message]] = {}
         self.modals: dict[str, list[View]] = {}
         self.homes: dict[str, View] = {}
