@@ -1,0 +1,469 @@
+"""The whole of Andon in a strict workspace, on a clock that stands still: `async with story(tmp_path) as s: …`.
+
+The workspace, the outside world (what runs where) and the receiver of pages and smoke tests outlive the bot; the bot
+is built, stopped, thrown away and built anew on the same database file as often as a story likes. Nothing waits for
+time: `settle` does what is due, `advance` goes from one due instant to the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from bot.app import App, Parts, build
+from bot.clock import FakeClock
+from bot.definitions import Definitions
+from bot.engine import no_checkpoint
+from bot.manifest import manifest
+from bot.settings import Secret, Settings
+from bot.slack import Limits
+from bot.slack_client import Pace
+from bot.slack_post import EVENT_TYPE, Pacing
+from core.ports import Deployer
+from core.releases.organisation import read_organisation
+from core.releases.pipeline import Pipeline
+from core.releases.soundness import read_pipeline
+from core.releases.state import PipelineState
+from integrations.scripted import OutsideWorld, Script, ScriptedDeployer
+from simulator.people import Seen, Simulator
+from simulator.person import Person
+from storage.journal import sqlite_url
+
+ADMIN = "operator-token"
+PAGER_SECRET = "pager-secret"
+AS_OPERATOR = {"Authorization": f"Bearer {ADMIN}"}
+PEOPLE = {"ann": "UANN", "bob": "UBOB", "carol": "UCAROL", "dave": "UDAVE"}
+MOST_STEPS = 2_000
+"""Due instants that one `advance` may meet; more means that something never comes to rest."""
+
+
+# ---- what is released, and by whom ------------------------------------------------------------------------------------
+
+
+def people(**more: Any) -> dict[str, Any]:
+    """org.yaml as a mapping: Ann, Bob and Carol approve; Ann and Carol own; Bob and Dave are on call."""
+    named = {
+        name: {"name": name.capitalize(), "slack": user, "emails": [f"{name}@example.com"]}
+        for name, user in PEOPLE.items()
+    }
+    return {
+        "people": {**named, "ci": {"name": "CI", "bot": True}},
+        "groups": {"approvers": ["ann", "bob", "carol"], "on-call": ["bob", "dave"]},
+        "teams": {"shop": {"members": ["ann", "bob", "carol", "dave"], "owners": ["ann", "carol"], "on_call": "on-call"}},
+        **more,
+    }
+
+
+def shop(smoke: str = "", **more: Any) -> dict[str, Any]:
+    """pipelines/shop.yaml as a mapping: beta, then one-box and wave-1 of production; `smoke` is what beta's test asks."""
+    beta: dict[str, Any] = {"name": "beta", "targets": ["beta-1"], "bake": "0s"}
+    if smoke:
+        beta["tests"] = [{"name": "smoke", "use": "http", "with": {"url": smoke, "within": "100ms"}, "timeout": "1s"}]
+    return {
+        "service": "shop",
+        "team": "shop",
+        "channel": "#shop",
+        "deployer": {"use": "scripted"},
+        "runbook": "https://wiki.example.com/shop",
+        "watch": "30m",
+        "stages": [
+            beta,
+            {"name": "one-box", "group": "production", "targets": ["box-1"], "bake": {"for": "10m"}},
+            {
+                "name": "wave-1", "group": "production", "targets": ["web-1", "web-2", "web-3"],
+                "bake": {"for": "20m"}, "batch": 50,
+            },
+        ],
+        "groups": {"production": {"approval": {"count": 1, "by": ["approvers"]}}},
+        "alarms": [
+            {"name": "errors", "source": "webhook", "scope": "production", "silence_is": "ok", "match": {"alarm": "errors"}},
+            {
+                "name": "latency", "source": "alertmanager", "scope": "wave-1", "silence_is": "ok",
+                "match": {"alertname": "ShopSlow"},
+            },
+        ],
+        **more,
+    }  # fmt: skip
+
+
+def pipeline(file: Mapping[str, Any]) -> Pipeline:
+    """A definition that must be sound."""
+    reading = read_pipeline(file)
+    assert reading.pipeline is not None, reading.problems
+    return reading.pipeline
+
+
+def definitions(*files: Mapping[str, Any], organisation: Mapping[str, Any] | None = None) -> Definitions:
+    """What a configuration directory with these files would hold."""
+    found = [pipeline(file) for file in files]
+    reading = read_organisation(organisation or people())
+    assert reading.organisation is not None, reading.problems
+    return Definitions(organisation=reading.organisation, pipelines={p.id: p for p in found})
+
+
+def workspace(*, without: Sequence[str] = (), channels: Sequence[str] = ("shop",)) -> dict[str, Any]:
+    """A workspace where the app is installed as its manifest says, but for some scopes."""
+    plan = manifest()
+    granted = plan["oauth_config"]["scopes"]
+    plan["oauth_config"]["scopes"] = {key: [s for s in some if s not in without] for key, some in granted.items()}
+    names = list(PEOPLE)
+    return {
+        "users": [{"id": user, "name": name, "email": f"{name}@example.com"} for name, user in PEOPLE.items()]
+        + [{"id": "UZOE", "name": "zoe"}],
+        "channels": [{"id": f"C{name.upper()}", "name": name, "members": [*names, "zoe", "andon"]} for name in channels],
+        "manifest": plan,
+    }
+
+
+# ---- what stands outside ----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Receiver:
+    """A web server of others: takes pages, and answers beta's smoke test. `answers` are statuses to give first."""
+
+    pages: list[tuple[Mapping[str, str], bytes]] = field(default_factory=list)
+    smoked: int = 0
+    smoke_status: int = 200
+    answers: list[int] = field(default_factory=list)
+    url: str = ""
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Receiver]:
+        application = web.Application()
+        application.add_routes([web.post("/pager", self._page), web.get("/smoke", self._smoke)])
+        runner = web.AppRunner(application, access_log=None, handle_signals=False)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            yield self
+        finally:
+            await runner.cleanup()
+
+    async def _page(self, request: web.Request) -> web.Response:
+        if self.answers:
+            return web.Response(status=self.answers.pop(0))
+        self.pages.append((dict(request.headers), await request.read()))
+        return web.Response()
+
+    async def _smoke(self, _request: web.Request) -> web.Response:
+        self.smoked += 1
+        return web.Response(status=self.smoke_status)
+
+
+def unhurried() -> Pacing:
+    """Slack's pace without the waiting."""
+    return Pacing(posts=Pace(every=0.0, burst=1_000), edits=Pace(every=0.0, burst=1_000), debounce=0.0)
+
+
+# ---- the story --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(kw_only=True)
+class Story:
+    """One bot at a time, and everything that it talks to."""
+
+    path: Path
+    simulator: Simulator
+    clock: FakeClock
+    outside: OutsideWorld
+    script: Script
+    receiver: Receiver
+    files: Definitions
+    parts: Parts
+    settings: Settings
+    bot: App | None = None
+
+    # ---- the bot ------------------------------------------------------------------------------------------------------
+
+    @property
+    def app(self) -> App:
+        """The bot, which runs."""
+        assert self.bot is not None, "the bot is not started"
+        return self.bot
+
+    async def start_bot(self, **parts: Any) -> App:
+        """Build a bot on the database file, and connect it."""
+        assert self.bot is None, "the bot is started already"
+        self.bot = build(self.settings, self.files, replace(self.parts, **parts))
+        await self.bot.start()
+        if self.settings.slack_app_token:
+            await self.simulator.until_connected()
+        return self.bot
+
+    async def stop_bot(self) -> None:
+        """Stop it; after a crash this only puts away what a dead process would not hold."""
+        if self.bot is not None:
+            bot, self.bot = self.bot, None
+            await bot.close()
+
+    async def restart(self, **parts: Any) -> App:
+        await self.stop_bot()
+        return await self.start_bot(**parts)
+
+    async def settle(self) -> None:
+        """Do all that is due: effects, wakes, answers in Slack. The clock does not move."""
+        app = self.app
+        for _ in range(MOST_STEPS):
+            await self.simulator.settle()
+            if app.slack is not None:
+                await app.slack.drain()
+            await app.outbox.settle()
+            due = app.engine.next_wake()
+            if due is None or due > self.clock.now():
+                return
+            await app.ticker.tick()
+        raise AssertionError("this never comes to rest")
+
+    async def advance(self, *, until: Callable[[], object] | None = None, **by: float) -> None:
+        """Let time pass, from one due instant to the next; ends early once `until` is true, and must then be."""
+        end = self.clock.now() + timedelta(**by)
+        for _ in range(MOST_STEPS):
+            await self.settle()
+            if until is not None and until():
+                return
+            now = self.clock.now()
+            if now >= end:
+                assert until is None, f"it did not come to that:\n{self.simulator.transcript()}"
+                return
+            self.clock.advance(min(max(await self._next(), now + timedelta(milliseconds=1)), end) - now)
+        raise AssertionError("this never comes to rest")
+
+    async def _next(self) -> Any:
+        due = await self.app.engine.read(lambda transaction: transaction.outbox.next_due())
+        known = [at for at in (due, self.app.engine.next_wake()) if at is not None]
+        return min(known, default=self.clock.now() + timedelta(days=365))
+
+    # ---- people and machines ------------------------------------------------------------------------------------------
+
+    @property
+    def ann(self) -> Person:
+        return self.simulator.person("ann")
+
+    @property
+    def bob(self) -> Person:
+        return self.simulator.person("bob")
+
+    @property
+    def carol(self) -> Person:
+        return self.simulator.person("carol")
+
+    @property
+    def dave(self) -> Person:
+        return self.simulator.person("dave")
+
+    async def announce(
+        self, version: str, *, author: str = "bob@example.com", title: str = "A change", settle: bool = True, **more: Any
+    ) -> dict[str, Any]:
+        """CI announces a version with one change; returns the answer."""
+        body = {
+            "service": "shop",
+            "version": version,
+            "artifact": f"registry.example.com/shop:{version}",
+            "digest": digest(version),
+            "changes": [{"id": f"c-{version}"[:40], "title": title, "authors": [author]}],
+            **more,
+        }
+        status, answer = await self.call("POST", "/api/releases", body)
+        assert status == 201, answer
+        if settle:
+            await self.settle()
+        return dict(answer)
+
+    async def call(
+        self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None, raw: bytes = b""
+    ) -> tuple[int, Any]:
+        """A request to the bot's own API; as the operator, unless `headers` say otherwise."""
+        given = AS_OPERATOR if headers is None else headers
+        sent = raw or (json.dumps(body).encode() if body is not None else None)
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(method, f"http://127.0.0.1:{self.app.port}{path}", data=sent, headers=given) as answer,
+        ):
+            text = await answer.text()
+            return answer.status, json.loads(text) if "json" in answer.content_type else text
+
+    async def alarm(self, state: str = "alarm", *, name: str = "errors", settle: bool = True, **more: Any) -> Any:
+        """The plain webhook reports an alarm; returns the facts of the answer."""
+        status, answer = await self.call("POST", "/api/alarms/webhook", {"alarm": name, "state": state, **more})
+        assert status == 200, answer
+        if settle:
+            await self.settle()
+        return answer
+
+    async def to_production(self, version: str, by: Person, **more: Any) -> None:
+        """Announce a version and have somebody approve it; it enters one-box."""
+        await self.announce(version, **more)
+        await by.presses("Approve", on=self.card(version), confirm=True)
+        await self.settle()
+
+    async def everywhere(self, version: str, by: Person, **more: Any) -> None:
+        """The whole journey; also past the watch of the last stage."""
+        await self.to_production(version, by, **more)
+        await self.advance(hours=3, until=lambda: "is everywhere" in self.card(version).text)
+
+    # ---- what can be seen ---------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> PipelineState:
+        """The shop's pipeline as it is recorded."""
+        return self.app.engine.pipelines()["shop"]
+
+    def stage_phase(self, name: str) -> Any:
+        """The phase of the run in a stage; None if it is free."""
+        run = self.state.stage(name).run
+        return None if run is None else run.phase
+
+    @property
+    def running(self) -> dict[str, str | None]:
+        """What really runs, by target."""
+        return {target: seen.version for target, seen in sorted(self.outside.running.items())}
+
+    def cards(self, version: str, service: str = "shop") -> list[Seen]:
+        """The cards of a version; there must never be two."""
+        return [
+            message
+            for message in self.simulator.channel(f"#{service}").messages
+            if message.author == "andon"
+            and not message.message.is_reply
+            and message.text.startswith(f"{service} {version} ")
+        ]
+
+    def card(self, version: str, service: str = "shop") -> Seen:
+        """The card of a version."""
+        found = self.cards(version, service)
+        assert len(found) == 1, f"{len(found)} cards of {version}:\n{self.simulator.transcript()}"
+        return found[0]
+
+    def thread(self, version: str) -> list[str]:
+        """What was told in a release's thread, in order."""
+        return [message.text for message in self.simulator.thread(self.card(version))[1:]]
+
+    def told(self, version: str, words: str) -> str:
+        """The one sentence of a release's thread with these words."""
+        found = [text for text in self.thread(version) if words in text]
+        assert len(found) == 1, f"{len(found)} sentences with {words!r}:\n{self.simulator.transcript()}"
+        return found[0]
+
+    def privately(self, person: Person) -> list[str]:
+        """What only this person was shown in the channel and its threads."""
+        seen = [m for m in person.sees("#shop") if m.ephemeral]
+        for message in self.simulator.channel("#shop").messages:
+            if not message.message.is_reply:
+                seen += [m for m in person.sees("#shop", thread=message) if m.ephemeral]
+        return list(dict.fromkeys(m.text for m in sorted(seen, key=lambda m: float(m.ts))))
+
+    def keys_posted(self) -> Counter[str]:
+        """How often each key of a message was posted, in channels, threads and direct messages."""
+        counted: Counter[str] = Counter()
+        for channel in self.simulator.workspace.channels.values():
+            for message in channel.messages.values():
+                if (message.metadata or {}).get("event_type") == EVENT_TYPE:
+                    counted[str((message.metadata or {})["event_payload"]["key"])] += 1
+        return counted
+
+    def starts(self) -> Counter[str]:
+        """How many starts reached the deployer, by key."""
+        return Counter(call.subject for call in self.outside.calls if call.verb == "start")
+
+    async def counts(self) -> tuple[int, int]:
+        """Open effects, and buried ones."""
+        return await self.app.outbox.counts()
+
+
+def digest(version: str) -> str:
+    """A digest that tells its version, as far as a digest may."""
+    return "sha256:" + "".join(c if c.isalnum() or c in "._-" else "-" for c in version)[:60]
+
+
+@contextlib.asynccontextmanager
+async def story(
+    path: Path,
+    *files: Mapping[str, Any],
+    organisation: Mapping[str, Any] | None = None,
+    scopes_missing: Sequence[str] = (),
+    has_slack: bool = True,
+    by_http: bool = False,
+    has_pager: bool = True,
+    channels: Sequence[str] = ("shop",),
+    start: bool = True,
+    smokes: Callable[[str], Mapping[str, Any]] = shop,
+    retry_delays: Sequence[float] = (0,),
+    **parts: Any,
+) -> AsyncIterator[Story]:
+    """Open the workspace and the outside world, and start the bot; `smokes` makes the file from the test's address."""
+    clock = FakeClock()
+    script = Script()
+    outside = OutsideWorld(script)
+    async with (
+        asyncio.timeout(60),
+        Receiver().running() as receiver,
+        Simulator.running(
+            config=workspace(without=scopes_missing, channels=channels),
+            clock=lambda: clock.now().timestamp(),
+            retry_delays=retry_delays,
+        ) as simulator,
+    ):
+        slack = simulator.workspace.app
+        settings = Settings(
+            config=path,
+            database_url=sqlite_url(path / "andon.db"),
+            port=0,
+            state=path,
+            slack_bot_token=Secret(slack.bot_token if has_slack else ""),
+            slack_app_token=Secret(slack.app_token if has_slack and not by_http else ""),
+            slack_signing_secret=Secret(slack.signing_secret if has_slack else ""),
+            slack_api_url=simulator.api_url,
+            admin_token=Secret(ADMIN),
+            pager_url=f"{receiver.url}/pager" if has_pager else "",
+            pager_secret=Secret(PAGER_SECRET if has_pager else ""),
+        )
+
+        def deployer(name: str, _settings: Mapping[str, Any], _targets: Mapping[str, Any]) -> Deployer:
+            assert name == "scripted", name
+            return ScriptedDeployer(outside)
+
+        told = Story(
+            path=path,
+            simulator=simulator,
+            clock=clock,
+            outside=outside,
+            script=script,
+            receiver=receiver,
+            files=definitions(*(files or (smokes(f"{receiver.url}/smoke"),)), organisation=organisation),
+            parts=Parts(
+                **{
+                    "clock": clock,
+                    "build_deployer": deployer,
+                    "checkpoint": no_checkpoint,
+                    "pacing": unhurried(),
+                    "limits": Limits(),
+                    "longest_gap": None,
+                    "has_canaries": False,
+                    **parts,
+                }
+            ),
+            settings=settings,
+        )
+        try:
+            if start:
+                await told.start_bot()
+                if by_http:
+                    slack.socket_mode = False
+                    slack.request_url = f"http://127.0.0.1:{told.app.port}/slack/events"
+            yield told
+        finally:
+            simulator.faults.paused = False
+            simulator.faults.clear()
+            await told.stop_bot()
