@@ -22,7 +22,7 @@ from bot.deployments import Deployments
 from bot.engine import Engine, Rules, no_checkpoint
 from bot.outbox import Claimed, Courier, Delivered, Done, Outbox
 from bot.pages import Pages
-from bot.render import Templates
+from bot.render import Templates, built_in
 from bot.settings import Settings
 from bot.slack import Limits, SlackFace
 from bot.slack_answers import Answers
@@ -111,7 +111,7 @@ class App:
         self.desk = Desk(self.engine)
         self.access = Access(self.engine, settings.admin_token)
         self.alarms = AlarmsIn(self.engine, {"alertmanager": Alertmanager(), "webhook": Webhook()})
-        self.templates = Templates(settings.templates)
+        self.templates = Templates(settings.templates) if settings.templates is not None else built_in()
 
     # ---- life -------------------------------------------------------------------------------------------------------
 
