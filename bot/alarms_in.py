@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -66,7 +67,9 @@ class AlarmsIn:
             await self._engine.run(lambda tx: tx.inbox.settle(number, "kept", note))
             log.warning("A delivery of %s was not understood and is kept as %d", name, number)
             return Taken(is_understood=False, note=note)
-        unmatched = [report for report in reports if not await self._bring(report)]
+        # Side by side, so that a storm shares a few commits; in the order in which they were sent.
+        matched = await asyncio.gather(*(self._bring(report) for report in reports))
+        unmatched = [report for report, is_matched in zip(reports, matched, strict=True) if not is_matched]
         note = f"matches no pipeline: {', '.join(sorted({r.title for r in unmatched})[:5])}" if unmatched else ""
         state = "kept" if unmatched else "done"
         await self._engine.run(lambda tx: tx.inbox.settle(number, state, note))
@@ -75,6 +78,5 @@ class AlarmsIn:
     async def _bring(self, report: AlarmReport) -> bool:
         definitions = [state.definition for state in self._engine.pipelines().values()]
         routed = route(report, definitions, self._engine.now())
-        for to in routed:
-            await self._engine.submit(to.pipeline_id, to.event)
+        await asyncio.gather(*(self._engine.submit(to.pipeline_id, to.event) for to in routed))
         return bool(routed)

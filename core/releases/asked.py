@@ -760,6 +760,14 @@ def acknowledge(draft: Draft, event: AcknowledgeRequested) -> None:
     """Somebody takes the page."""
     require_on_call_or_team(draft.world, draft.definition, event.by, f"acknowledge pages of {draft.definition.service}")
     pages = [p for p in draft.state.pages if event.page_id in ("", p.id)]
+    stage = next((s for s in draft.state.stages if s.name == event.page_id), None)
+    if not pages and stage is not None:
+        # An automatic rollback calls nobody, but whoever looks into it says so.
+        marks = [m.release for m in draft.state.bad if m.stage == stage.name]
+        about = stage.run.release if stage.run is not None else next(reversed(marks), "")
+        draft.tell(about, "acknowledged", f"{event.by.name} looks into {stage.name}.")
+        draft.answer = "Everybody sees that you look into it."
+        return
     if not pages:
         raise CommandRefused("There is no open page; somebody took it already, or it is over.")
     for page in pages:

@@ -69,7 +69,7 @@ async def test_a_wrong_configuration_is_refused_in_words(tmp_path: Path):
     _, errors = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 2
     assert errors.decode() == (
-        "simulator: the workspace does not take user; it takes app, channels, groups, manifest, team, users\n"
+        "simulator: the workspace does not take user; it takes app, channels, groups, links, manifest, team, users\n"
     )
 
 
