@@ -1,0 +1,337 @@
+"""How fast Andon acknowledges: beside Bolt and beside nothing at all, in one run on one machine.
+
+    python -m bench.ack [--quick] [--results FILE]
+
+A command or click goes through the real signed HTTP of the real process, and is answered after its event, state and
+effects are on disk (SQLite, synchronous=FULL). Machines differ and drift, so only ratios within one run mean anything;
+`bench/README.md` says what each figure is and how it is taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import platform
+import sqlite3
+import statistics
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from bench import company, load
+from bench.processes import LOAD_CORE, SERVER_CORE, Server, pin, seconds_to_run
+
+RESULTS: Final = Path(__file__).with_name("results.json")
+AT_200: Final = "200/s"
+CELLS: Final = {AT_200: 0, "c=1": 1, "c=16": 16, "c=64": 64}
+"""Callers. From light to heavy: what a heavy cell leaves to be posted in Slack burdens no lighter one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the table: what is asked of a server."""
+
+    name: str
+    kind: str
+    cells: tuple[str, ...] = tuple(CELLS)
+
+
+BARE: Final = Line("bare, command", "pause")
+BARE_CLICK: Final = Line("bare, click", "click")
+DEFAULT: Final = Line("Bolt default, command", "pause")
+DEFAULT_CLICK: Final = Line("Bolt default, click", "click")
+CEILING: Final = Line("Bolt ceiling, command", "pause")
+CEILING_CLICK: Final = Line("Bolt ceiling, click", "click")
+CEILING_HUNDRED: Final = Line("Bolt ceiling, 100 more", "pause", ("c=16",))
+READS: Final = Line("Andon, why (reads)", "why")
+ANDON: Final = Line("Andon, pause and resume", "pause")
+HUNDRED: Final = Line("Andon, the same, 100 more", "pause")
+CLICK: Final = Line("Andon, click", "click")
+
+PROCESSES: Final[tuple[tuple[str, tuple[Line, ...]], ...]] = (
+    ("bare", (BARE, BARE_CLICK)),
+    ("bolt", (DEFAULT, DEFAULT_CLICK)),
+    ("andon", (CLICK,)),
+    ("ceiling", (CEILING, CEILING_CLICK)),
+    ("andon", (READS, ANDON)),
+    ("andon-100", (HUNDRED,)),
+    ("ceiling-100", (CEILING_HUNDRED,)),
+)
+"""A round: each process in its turn, and what it is asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How many rounds, and seconds for each cell."""
+
+    rounds: int
+    callers: float
+    at_rate: float
+    warm_up: float
+    starts: int
+
+
+FULL: Final = Plan(rounds=3, callers=1.2, at_rate=3.0, warm_up=0.3, starts=9)
+QUICK: Final = Plan(rounds=1, callers=0.3, at_rate=0.7, warm_up=0.1, starts=3)
+
+
+@dataclass(slots=True)
+class Cell:
+    """What one cell came to, round by round: answers a second, milliseconds, and microseconds of CPU an answer."""
+
+    rate: list[float] = field(default_factory=list)
+    p50: list[float] = field(default_factory=list)
+    p99: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+    def add(self, measured: load.Measured, cpu: float | None) -> None:
+        """One more round."""
+        self.rate.append(measured.rate)
+        self.p50.append(measured.percentile(0.50))
+        self.p99.append(measured.percentile(0.99))
+        if cpu is not None:
+            self.cpu.append(cpu / max(1, len(measured.latencies)) * 1e6)
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """A figure round by round; its median is what counts."""
+
+    rounds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The middle one."""
+        return statistics.median(self.rounds)
+
+    def __str__(self) -> str:
+        return f"{self.median:.3f} ({min(self.rounds):.3f}–{max(self.rounds):.3f})"
+
+
+Cells = dict[tuple[str, str], Cell]
+
+
+# ---- measuring ------------------------------------------------------------------------------------------------------
+
+
+class Bench:
+    """One run."""
+
+    def __init__(self, plan: Plan, folder: Path, sink: Server, releases: Mapping[str, str]) -> None:
+        self.cells: Cells = defaultdict(Cell)
+        self.acknowledged = 0
+        self._plan = plan
+        self._folder = folder
+        self._releases = releases
+        self._slack = {
+            "SLACK_API_URL": f"http://127.0.0.1:{sink.port}/api/",
+            "SLACK_BOT_TOKEN": company.BOT_TOKEN,
+            "SLACK_SIGNING_SECRET": company.SIGNING_SECRET,
+        }
+        self._respond_url = f"http://127.0.0.1:{sink.port}/api/response"
+
+    def round(self, number: int) -> None:
+        """Every process in its turn, so that what drifts drifts for all."""
+        for place, (name, lines) in enumerate(PROCESSES):
+            state = self._folder / f"state-{number}-{place}"
+            settings = company.copy(self._folder, state) if name.startswith("andon") else {}
+            server = Server(
+                ["-m", "bench.servers", name], self._slack | settings, self._folder / f"{name}.log", SERVER_CORE
+            )
+            try:
+                server.wait_until_quiet()
+                acknowledged = asyncio.run(self._measure(server, lines))
+            finally:
+                server.kill()
+            if name.startswith("andon"):
+                self._check(state, acknowledged)
+
+    async def _measure(self, server: Server, lines: Sequence[Line]) -> list[str]:
+        """All cells of one process; returns the deliveries that were acknowledged as recorded."""
+        acknowledged: list[str] = []
+        for line in lines:
+            asker = load.Asker(server.port, line.kind, respond_url=self._respond_url, releases=self._releases)
+            connections = await load.connected(server.port)
+            warm = await load.by_callers(asker, connections, 4, self._plan.warm_up)
+            acknowledged += warm.acknowledged if line.kind != "why" else []
+            for cell in line.cells:
+                before = server.cpu_seconds()
+                if cell == AT_200:
+                    measured = await load.at_rate(asker, connections, 200, self._plan.at_rate)
+                else:
+                    measured = await load.by_callers(asker, connections, CELLS[cell], self._plan.callers)
+                after = server.cpu_seconds()
+                if measured.failed:
+                    raise SystemExit(f"{line.name}, {cell}: {len(measured.failed)} failed, as {measured.failed[0]!r}")
+                cpu = after - before if after is not None and before is not None else None
+                self.cells[line.name, cell].add(measured, cpu)
+                acknowledged += measured.acknowledged if line.kind != "why" else []
+            for connection in connections:
+                connection.close()
+            await asyncio.sleep(0)
+        return acknowledged
+
+    def _check(self, state: Path, acknowledged: Sequence[str]) -> None:
+        """Whatever was acknowledged is in the database of the killed process, once, and was not refused."""
+        with contextlib.closing(sqlite3.connect(state / "andon.db")) as database:
+            rows = database.execute("SELECT dedupe_key, refused FROM events WHERE dedupe_key LIKE 'slack:%'").fetchall()
+        refused = {key for key, was_refused in rows if was_refused}
+        recorded = {key for key, _ in rows}
+        missing = [trigger for trigger in acknowledged if f"slack:{trigger}" not in recorded]
+        if missing or refused or len(rows) != len(recorded):
+            raise SystemExit(
+                f"Of {len(acknowledged)} acknowledged acts {len(missing)} are not in the database,"
+                f" {len(refused)} are there as refused, {len(rows) - len(recorded)} twice."
+            )
+        self.acknowledged += len(acknowledged)
+
+
+def starts(plan: Plan, sink: Server) -> dict[str, list[float]]:
+    """Milliseconds from start to end: the shell's verbs, and importing the whole bot."""
+    programs = {
+        "andon --help": ["-m", "bot.cli", "--help"],
+        "andon status": ["-m", "bot.cli", "status"],
+        "import of the whole bot": ["-c", "import bot.run, bot.app, bot.cli, integrations.processes.deployer"],
+        "nothing at all": ["-c", "pass"],
+    }
+    environment = {"ANDON_URL": f"http://127.0.0.1:{sink.port}", "ANDON_TOKEN": "token"}
+    took: dict[str, list[float]] = {name: [] for name in programs}
+    for _ in range(plan.starts):
+        for name, arguments in programs.items():
+            took[name].append(seconds_to_run(arguments, environment) * 1000)
+    return took
+
+
+# ---- what it came to ------------------------------------------------------------------------------------------------
+
+
+def ratios(cells: Cells, took: Mapping[str, Sequence[float]]) -> dict[str, Ratio]:
+    """The figures that count. Rates: more is better; times: less."""
+
+    def rate(line: Line, cell: str) -> list[float]:
+        return cells[line.name, cell].rate
+
+    def p50(line: Line, cell: str) -> list[float]:
+        return cells[line.name, cell].p50
+
+    def p99(line: Line, cell: str) -> list[float]:
+        return cells[line.name, cell].p99
+
+    def over(ours: Sequence[float], yardstick: Sequence[float]) -> Ratio:
+        return Ratio(tuple(a / b for a, b in zip(ours, yardstick, strict=True)))
+
+    def lost(ours: Sequence[float], yardstick: Sequence[float]) -> Ratio:
+        return Ratio(tuple(1 - a / b for a, b in zip(ours, yardstick, strict=True)))
+
+    return {
+        "ack_c16_vs_bolt_ceiling": over(rate(ANDON, "c=16"), rate(CEILING, "c=16")),
+        "ack_c64_vs_bolt_ceiling": over(rate(ANDON, "c=64"), rate(CEILING, "c=64")),
+        "ack_p50_vs_bolt_default": over(p50(ANDON, "c=1"), p50(DEFAULT, "c=1")),
+        "ack_p99_ms_at_200": Ratio(tuple(p99(ANDON, AT_200))),
+        "ack_p99_vs_ceiling_at_200": over(p99(ANDON, AT_200), p99(CEILING, AT_200)),
+        "ack_c16_vs_bare": over(rate(ANDON, "c=16"), rate(BARE, "c=16")),
+        "read_c16_vs_bolt_ceiling": over(rate(READS, "c=16"), rate(CEILING, "c=16")),
+        "click_c16_vs_bolt_ceiling": over(rate(CLICK, "c=16"), rate(CEILING_CLICK, "c=16")),
+        "click_p50_vs_bolt_default": over(p50(CLICK, "c=1"), p50(DEFAULT_CLICK, "c=1")),
+        "click_p99_ms_at_200": Ratio(tuple(p99(CLICK, AT_200))),
+        "click_p99_vs_ceiling_at_200": over(p99(CLICK, AT_200), p99(CEILING_CLICK, AT_200)),
+        "hundred_listeners_cost": lost(rate(HUNDRED, "c=16"), rate(ANDON, "c=16")),
+        "hundred_listeners_cost_bolt": lost(rate(CEILING_HUNDRED, "c=16"), rate(CEILING, "c=16")),
+        "shell_vs_import": over(took["andon status"], took["import of the whole bot"]),
+        "help_vs_import": over(took["andon --help"], took["import of the whole bot"]),
+    }
+
+
+def table(cells: Cells) -> Iterator[str]:
+    """The table, for people."""
+    yield f"{'':<28}" + "".join(f"{cell:>26}" for cell in CELLS) + f"{'CPU µs, c=16':>14}"
+    yield f"{'':<28}" + f"{'p50 / p99 ms':>26}" + f"{'a second, p50 / p99 ms':>26}" * 3
+    for _, lines in PROCESSES:
+        for line in lines:
+            yield f"{line.name:<28}" + "".join(_in_table(cells, line, cell) for cell in CELLS) + _cpu(cells, line)
+
+
+def _in_table(cells: Cells, line: Line, name: str) -> str:
+    if name not in line.cells:
+        return f"{'–':>26}"
+    cell = cells[line.name, name]
+    times = f"{statistics.median(cell.p50):.2f} / {statistics.median(cell.p99):.1f}"
+    return f"{times if name == AT_200 else f'{statistics.median(cell.rate):,.0f}, {times}':>26}"
+
+
+def _cpu(cells: Cells, line: Line) -> str:
+    used = cells[line.name, "c=16"].cpu
+    return f"{statistics.median(used):14,.0f}" if used else f"{'–':>14}"
+
+
+def written(cells: Cells, found: Mapping[str, Ratio], took: Mapping[str, Sequence[float]], plan: Plan) -> str:
+    """The results as JSON: ratios (median, lowest, highest of the rounds), and the medians they came from."""
+    content = {
+        "measured_on": f"{datetime.now(UTC):%Y-%m-%d}",
+        "python": platform.python_version(),
+        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
+        "rounds": plan.rounds,
+        "ratios": {name: round(ratio.median, 4) for name, ratio in found.items()},
+        "spread": {name: [round(min(r.rounds), 4), round(max(r.rounds), 4)] for name, r in found.items()},
+        "medians": {
+            f"{line}, {cell}": {
+                "per_second": round(statistics.median(figures.rate)),
+                "p50_ms": round(statistics.median(figures.p50), 3),
+                "p99_ms": round(statistics.median(figures.p99), 3),
+                "cpu_us": round(statistics.median(figures.cpu)) if figures.cpu else None,
+            }
+            for (line, cell), figures in cells.items()
+        },
+        "starts_ms": {name: round(statistics.median(times), 1) for name, times in took.items()},
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def run(plan: Plan, results: Path | None, say: Callable[[str], None] = print) -> dict[str, Ratio]:
+    """Measure everything, print the table, write the results; returns the ratios."""
+    is_pinned = pin(LOAD_CORE)
+    with tempfile.TemporaryDirectory(prefix="andon-bench-") as name:
+        folder = Path(name)
+        releases = company.prepare(folder)
+        sink = Server(["-m", "bench.servers", "sink"], {}, folder / "sink.log", LOAD_CORE)
+        try:
+            bench = Bench(plan, folder, sink, releases)
+            for number in range(plan.rounds):
+                bench.round(number)
+            took = starts(plan, sink)
+        finally:
+            sink.kill()
+    found = ratios(bench.cells, took)
+    say(f"{plan.rounds} rounds; servers on core {SERVER_CORE}, load on core {LOAD_CORE}" if is_pinned else "not pinned")
+    for row in table(bench.cells):
+        say(row)
+    say(f"\nAll {bench.acknowledged:,} acknowledged acts are in the databases of the killed processes.")
+    for program, times in took.items():
+        say(f"{program:<28}{statistics.median(times):6.0f} ms")
+    say("")
+    for key, ratio in found.items():
+        say(f"{key:<30}{ratio}")
+    if results is not None:
+        results.write_text(written(bench.cells, found, took, plan))
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.ack", description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="one short round: does it work, and roughly how fast")
+    parser.add_argument("--results", type=Path, help="where to write them [bench/results.json; with --quick nowhere]")
+    given = parser.parse_args(argv)
+    run(QUICK if given.quick else FULL, given.results or (None if given.quick else RESULTS))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
