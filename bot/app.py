@@ -20,6 +20,7 @@ from bot.definitions import Definitions
 from bot.deployers import BuildDeployer, Deployers
 from bot.deployments import Deployments
 from bot.engine import Engine, Rules, no_checkpoint
+from bot.manifest import EVENTS_PATH
 from bot.outbox import Claimed, Courier, Delivered, Done, Outbox
 from bot.pages import Pages
 from bot.render import Templates, built_in
@@ -39,7 +40,7 @@ from bot.stage_tests import StageTests
 from bot.ticker import Ticker
 from bot.web import WebFace
 from commands.desk import Desk
-from core.errors import AndonError, PortError
+from core.errors import AndonError, PortError, TransientError
 from core.ports import Deployer
 from core.releases.decide import decide, new_pipeline, next_wake
 from core.releases.effects import (
@@ -66,6 +67,7 @@ from storage.journal import Store
 log = logging.getLogger("andon.app")
 
 LOOK_AT_TARGETS_EVERY = 60.0
+CONNECT_AGAIN_AFTER = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +95,8 @@ class App:
         self.capabilities: Capabilities | None = None
         self.slack: SlackFace | None = None
         self.port = 0
+        self._slack_courier: Courier | None = None
+        self._http_face: HttpFace | None = None
         self._definitions = definitions
         self._parts = parts
         self._tasks: list[asyncio.Task[None]] = []
@@ -120,10 +124,11 @@ class App:
         await self.engine.start()
         await self._apply(self._definitions)
         self.session = open_session()
-        slack = await self._connect_slack() if self.settings.has_slack else None
-        if slack is None:
+        if self.settings.has_slack:
+            await self._begin_slack()
+        else:
             self.sentences.append("No Slack workspace is configured; the shell and the API do all that chat can.")
-        self.outbox = Outbox(self.engine, self._couriers(slack), _never_delivered)
+        self.outbox = Outbox(self.engine, self._couriers(self.settings.has_slack), _never_delivered)
         self.canaries = Canaries(self.engine, self.session, broke=self.ended.set)
         self.ticker = Ticker(self.engine, beat_every=timedelta(seconds=5))
         self.ticker.every(LOOK_AT_TARGETS_EVERY, "look at targets", self.look_at_targets)
@@ -135,8 +140,8 @@ class App:
             alarms=self.alarms,
             outbox=self.outbox,
         )
-        if self.slack is not None and self.settings.slack_signing_secret:
-            HttpFace(self.slack, self.settings.slack_signing_secret.reveal()).mount(self.web.application)
+        if self.settings.has_slack and self.settings.slack_signing_secret:
+            self.web.application.router.add_post(EVENTS_PATH, self._take_from_slack)
         await self._serve()
         await self.alarms.resume()
 
@@ -209,10 +214,41 @@ class App:
 
     # ---- Slack ------------------------------------------------------------------------------------------------------
 
-    async def _connect_slack(self) -> Courier:
+    async def _begin_slack(self) -> None:
+        """Connect, or go on without and connect when Slack is there: releases and rollbacks do not wait for it [29]."""
+        settings = self.settings
+        check_settings(
+            bot_token=settings.slack_bot_token.reveal(),
+            app_token=settings.slack_app_token.reveal(),
+            signing_secret=settings.slack_signing_secret.reveal(),
+        )
+        try:
+            await self._connect_slack()
+        except TransientError as error:
+            self.sentences.append(f"{error.message} Andon goes on without Slack, and connects when it is there.")
+            self._tasks.append(asyncio.create_task(self._connect_later(), name="connect to Slack"))
+
+    async def _connect_later(self) -> None:
+        while self.slack is None:
+            await asyncio.sleep(CONNECT_AGAIN_AFTER)
+            try:
+                await self._connect_slack()
+            except AndonError as error:
+                log.warning("Slack is not connected yet: %s", error.message)
+
+    async def _take_from_slack(self, request: web.Request) -> web.StreamResponse:
+        if self._http_face is None:
+            return web.Response(status=503, text="Andon is not connected to Slack yet.")
+        return await self._http_face.take(request)
+
+    async def _say_in_slack(self, claimed: Claimed) -> Delivered:
+        if self._slack_courier is None:
+            raise TransientError("Slack is not connected yet.", retry_after=timedelta(seconds=CONNECT_AGAIN_AFTER))
+        return await self._slack_courier(claimed)
+
+    async def _connect_slack(self) -> None:
         settings = self.settings
         bot, app_token = settings.slack_bot_token.reveal(), settings.slack_app_token.reveal()
-        check_settings(bot_token=bot, app_token=app_token, signing_secret=settings.slack_signing_secret.reveal())
         url = settings.slack_api_url or API_URL
         client = web_client(bot, session=self.session, api_url=url)
         reader = web_client(bot, session=self.session, api_url=url, is_patient=True)
@@ -244,6 +280,10 @@ class App:
             limits=self._parts.limits or Limits(),
         )
         groups = GroupWatch(reader, lambda: self.engine.world, self._groups_changed)
+        me = found.identity.bot_user_id
+        self.slack.switchboard.heard += [groups.hear, lambda event: channels.hear(event, me=me)]
+        if settings.slack_signing_secret:
+            self._http_face = HttpFace(self.slack, settings.slack_signing_secret.reveal())
         if found.reads_groups and any(group.slack for group in self.engine.world.groups.values()):
             await groups.refresh()
             self._tasks.append(asyncio.create_task(groups.run(), name="user groups"))
@@ -251,7 +291,7 @@ class App:
             socket = SocketFace(self.slack, app_token, reader, lost=self.ended.set)
             socket.start()
             self._closers.append(socket.close)
-        return SlackCouriers(post, self.engine.now).deliver
+        self._slack_courier = SlackCouriers(post, self.engine.now).deliver
 
     async def _groups_changed(self, members: Mapping[str, frozenset[str]]) -> None:
         names = ", ".join(sorted(members))
@@ -261,12 +301,12 @@ class App:
 
     # ---- delivering -------------------------------------------------------------------------------------------------
 
-    def _couriers(self, slack: Courier | None) -> dict[type[Effect], Courier]:
-        pages = Pages(self.engine, self._pager(), slack)
+    def _couriers(self, has_slack: bool) -> dict[type[Effect], Courier]:
+        pages = Pages(self.engine, self._pager(), self._say_in_slack if has_slack else None)
         runners: Mapping[str, Any] = {"http": HttpTest(self.session), "command": CommandTest()}
         registry = Registry()
         tests = StageTests(self.engine, lambda name: runners.get(name) or registry.load(Kind.STAGE_TEST, name)())
-        say = slack or _say_nowhere
+        say = self._say_in_slack if has_slack else _say_nowhere
         return {
             StartDeployment: self.deployments.deliver,
             FollowDeployment: self.deployments.deliver,

@@ -12,11 +12,10 @@ from bot.adapter_settings import deployer_problems, test_problems
 from bot.app import build
 from bot.definitions import Definitions, load_directory
 from bot.settings import Settings, SettingsError
-from core.errors import AndonError, TransientError
+from core.errors import AndonError
 
 log = logging.getLogger("andon")
 
-SLACK_TRIES = 30
 STARTED_ANEW = 75
 """Exit code that asks whoever started the process to start it again."""
 
@@ -55,7 +54,7 @@ async def _run(settings: Settings, definitions: Definitions) -> int:
     settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     app = build(settings, definitions)
     try:
-        await _started(app.start, told_to_end)
+        await app.start()
         app.run()
         for sentence in app.sentences:
             log.info("%s", sentence)
@@ -67,14 +66,3 @@ async def _run(settings: Settings, definitions: Definitions) -> int:
         return 0 if told_to_end.is_set() else STARTED_ANEW
     finally:
         await app.close()
-
-
-async def _started(start: object, told_to_end: asyncio.Event) -> None:
-    """Start; where Slack cannot be reached the process ends, and its supervisor tries again."""
-    assert callable(start)
-    try:
-        await start()
-    except TransientError as error:
-        if told_to_end.is_set():
-            return
-        raise AndonError(f"{error.message} Andon ends and should be started again in a moment.") from error
