@@ -259,8 +259,13 @@ class Page {
 
   async openThread(ts, isOther) {
     const { channel } = this.place;
-    if (isOther) this.thread.reset();
     this.drawThreadPane();
+    if (isOther) {
+      this.thread.reset();
+      this.threadComposer.refresh();
+      // At once, not after loading: whoever went elsewhere meanwhile keeps the focus there.
+      if (!this.place.message && !matchMedia("(max-width: 760px)").matches) this.threadComposer.focus();
+    }
     try {
       await this.store.loadThread(channel, ts);
     } catch (problem) {
@@ -270,11 +275,7 @@ class Page {
     }
     if (this.place.thread !== ts) return;
     this.drawThread();
-    if (isOther) {
-      this.thread.toEnd(true);
-      this.threadComposer.refresh();
-      if (!this.place.message && !matchMedia("(max-width: 760px)").matches) this.threadComposer.focus();
-    }
+    if (isOther) this.thread.toEnd(true);
     this.markThreadRead();
   }
 

@@ -232,6 +232,7 @@ async def test_all_text_has_enough_contrast(scheme: str) -> None:
         page = await stage.looks("ann", scheme=scheme)
         await stage.simulator.person("bob").says("#general", "and @ann")
         await page.get_by_role("button", name="1 reply").click()
+        await expect(page.get_by_role("combobox", name="Reply…")).to_be_focused()
         await page.get_by_role("combobox", name="Message #checkout").fill("/")
         await expect(page.get_by_role("option").first).to_be_visible()
         found = await page.evaluate(CONTRAST)
