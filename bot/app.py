@@ -281,7 +281,7 @@ class App:
         )
         groups = GroupWatch(reader, lambda: self.engine.world, self._groups_changed)
         me = found.identity.bot_user_id
-        self.slack.switchboard.heard += [groups.hear, lambda event: channels.hear(event, me=me)]
+        self.slack.switchboard.heard.extend([groups.hear, lambda event: channels.hear(event, me=me)])
         if settings.slack_signing_secret:
             self._http_face = HttpFace(self.slack, settings.slack_signing_secret.reveal())
         if found.reads_groups and any(group.slack for group in self.engine.world.groups.values()):
