@@ -84,7 +84,7 @@ def is_newer(one: Release, other: Release) -> bool:
     return one.sequence > other.sequence
 
 
-def leader(state: PipelineState, stage: Stage, world: World) -> Release | None:
+def leader(state: PipelineState, stage: Stage, world: World, now: datetime) -> Release | None:
     """Who is next at the entry of a stage, by the pipeline's order; None where a person must pick."""
     waiting = [r for r in state.releases if waits_at(state, r, stage)]
     free = [r for r in waiting if not any(True for _ in _bad(state, r, stage))] or waiting
@@ -98,7 +98,7 @@ def leader(state: PipelineState, stage: Stage, world: World) -> Release | None:
             going = [r for r in free if r.goal and _goal_covers(state.definition, r.goal, stage)]
             return min(going, key=lambda r: r.sequence, default=None)
         case Order.NEWEST:
-            holds = next((r for r in free if _holds_its_place(state, r, stage, world)), None)
+            holds = next((r for r in free if _holds_its_place(state, r, stage, world, now)), None)
             best = holds
             if best is None:
                 for candidate in free:
@@ -107,12 +107,14 @@ def leader(state: PipelineState, stage: Stage, world: World) -> Release | None:
             return best
 
 
-def _holds_its_place(state: PipelineState, release: Release, stage: Stage, world: World) -> bool:
+def _holds_its_place(state: PipelineState, release: Release, stage: Stage, world: World, now: datetime) -> bool:
     """Once a first approval of several is cast, the older keeps its place until decided or expired [3]."""
     for scope, rule in scopes_of(state.definition, stage):
         for request in state.approvals:
             if request.release == release.id and request.scope == scope and rule.count > 1:
-                return 0 < valid_votes(state, request, world) < rule.count
+                votes = valid_votes(state, request, world)
+                # The last vote must not cost it the place the first one gave: what may enter now goes first.
+                return 0 < votes < rule.count or (votes > 0 and not blockers(state, release, stage, world, now))
     return False
 
 

@@ -65,7 +65,7 @@ def advance(draft: Draft, name: str) -> bool:
 def admit(draft: Draft, stage: Stage) -> bool:
     """Let the next release into a stage if nothing speaks against it; returns whether anything moved."""
     moved = _supersede_older_than_running(draft, stage)
-    first = leader(draft.state, stage, draft.world)
+    first = leader(draft.state, stage, draft.world, draft.now)
     if first is None:
         return moved
     moved = _supersede_behind(draft, stage, first) or moved

@@ -42,7 +42,7 @@ def why(state: PipelineState, world: World, now: datetime) -> tuple[ReleaseReaso
             if not waits_at(state, release, stage):
                 continue
             reasons = blockers(state, release, stage, world, now)
-            first = leader(state, stage, world)
+            first = leader(state, stage, world, now)
             if first is not None and first.id != release.id and not any(b.kind == "order" for b in reasons):
                 reasons = (*reasons, Blocker("order", f"{first.version} goes first", subject=first.id))
             found.append(ReleaseReasons(release, stage.name, "", reasons))
