@@ -14,7 +14,7 @@ import secrets
 import shutil
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,7 @@ class LocalStack:
         self.admin_token = f"local-{secrets.token_urlsafe(18)}"
         self.bot: asyncio.subprocess.Process | None = None
         self.simulator: Simulator | None = None
+        self.ci_token = self.ann_token = ""
         self._bot_log = bot_log or directory / "bot.log"
         self._definition: dict[str, Any] = {}
 
@@ -89,7 +90,21 @@ class LocalStack:
         self._write_configuration()
         self.simulator = await Simulator.start(port=self.ports.workspace, config=self.workspace_config())
         await self.start_bot()
+        self.ci_token = await self.token("ci", "announce", "alarms")
+        self.ann_token = await self.token("ann", "read", "act")
         await self.simulator.until_connected(within=60)
+
+    async def token(self, actor: str, *scopes: str) -> str:
+        """A token for a person or a machine, as `andon token create` makes it."""
+        headers = {"Authorization": f"Bearer {self.admin_token}"}
+        wanted = {"name": f"{actor} in the local workspace", "actor": actor, "scopes": scopes}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.post(f"{self.bot_url}/api/tokens", json=wanted) as answer,
+        ):
+            answer.raise_for_status()
+            token: str = (await answer.json())["token"]
+            return token
 
     async def start_bot(self) -> None:
         """Begin the bot, and wait until it answers."""
@@ -127,7 +142,7 @@ class LocalStack:
         words = ["announce", "shop", version, "--artifact", str(artifact), "--change", f"{version}: {title} ({author})"]
         for bad in fixes:
             words += ["--fixes", bad]
-        await self.andon(*words)
+        await self.andon(*words, token=self.ci_token)
 
     async def andon(self, *words: str, token: str = "") -> str:
         """Run `andon …` in a shell of its own; returns what it prints. Raises RuntimeError where it fails."""
@@ -256,8 +271,3 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
         return True
-
-
-def shell_settings(stack: LocalStack) -> Mapping[str, str]:
-    """What a shell needs to speak to this Andon."""
-    return {"ANDON_URL": stack.bot_url, "ANDON_TOKEN": stack.admin_token}

@@ -66,8 +66,8 @@ def _has_screen() -> bool:
 def _greet(stack: LocalStack, seconds: float) -> None:
     _say(f"Up in {seconds:.1f} s. Open the workspace:\n\n    {stack.workspace.url}\n")
     _say(f"The shop, with its Break it switch:  {stack.shop_url}  (a minute from now)")
-    _say("For a shell of your own:")
-    _say(f"    export ANDON_URL={stack.bot_url} ANDON_TOKEN={stack.admin_token}")
+    _say("For a shell of your own, as Ann:")
+    _say(f"    export ANDON_URL={stack.bot_url} ANDON_TOKEN={stack.ann_token}")
     _say("    .venv/bin/andon status\n")
     _say("Ctrl-C ends it all.\n")
 

@@ -54,6 +54,10 @@ def roll_back(
     stage = draft.state.stage_definition(name)
     assert stage is not None, f"{name} is in no definition"
     mark_bad(draft, release, name, reason)
+    if name in release.passed:
+        # It was passed and is watched; what is taken away again was not passed after all.
+        release = replace(release, passed=tuple(stage for stage in release.passed if stage != name))
+        draft.put_release(release)
     touched = [t for t in draft.state.targets_of(name) if _is_touched(t, release)]
     if is_automatic and (cause := _forbidden(draft, release, touched)):
         cause_name, sentence = cause
