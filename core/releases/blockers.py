@@ -13,6 +13,7 @@ from core.releases.bake import covers, has_anything_running, health
 from core.releases.pipeline import Order, Pipeline, Scope, Stage
 from core.releases.state import (
     BadMark,
+    Installed,
     Override,
     Pause,
     PipelineState,
@@ -84,6 +85,11 @@ def is_newer(one: Release, other: Release) -> bool:
     return one.sequence > other.sequence
 
 
+def _is_older(state: PipelineState, release: Release, current: Installed) -> bool:
+    other = state.release(current.release)
+    return is_newer(other, release) if other is not None else current.sequence > release.sequence
+
+
 def leader(state: PipelineState, stage: Stage, world: World, now: datetime) -> Release | None:
     """Who is next at the entry of a stage, by the pipeline's order; None where a person must pick."""
     waiting = [r for r in state.releases if waits_at(state, r, stage)]
@@ -140,12 +146,11 @@ def _line(state: PipelineState, release: Release, stage: Stage) -> list[Blocker]
             Blocker("goal", f"it was promoted up to {release.goal}", f"the team {state.definition.team}: promote")
         )
     found.extend(_order(state, release, stage))
-    running = [
-        t.current for t in state.targets_of(stage.name) if t.current is not None and t.current.release != release.id
-    ]
-    later = next((c for c in running if c.sequence > release.sequence), None)
-    if later is not None:
-        found.append(Blocker("older", f"{stage.name} runs {later.version}, which is newer"))
+    for target in state.targets_of(stage.name):
+        current = target.current
+        if current is not None and current.release != release.id and _is_older(state, release, current):
+            found.append(Blocker("older", f"{stage.name} runs {current.version}, which is newer"))
+            break
     return found
 
 
