@@ -11,7 +11,7 @@ from core.releases import rollback
 from core.releases.approvals import is_granted, rule_of, valid_votes, why_not
 from core.releases.authority import require_on_call_or_team, require_owner, require_team
 from core.releases.bake import health, missing
-from core.releases.blockers import blockers, holding_marks, is_newer, waits_at
+from core.releases.blockers import blockers, holding_marks, is_newer, missing_before, waits_at
 from core.releases.draft import Draft
 from core.releases.events import (
     AcknowledgeRequested,
@@ -510,13 +510,10 @@ def override(draft: Draft, event: OverrideRequested) -> None:
 
 def _refuse_skipping(draft: Draft, release: Release, stage: Stage) -> None:
     """It may skip waiting and blockers, never a stage."""
-    for name in stage.after:
-        if name in release.passed:
-            continue
+    for name in missing_before(draft.state, release, stage):
         run = next((s.run for s in draft.state.stages if s.name == name), None)
-        before = draft.definition.by_name.get(name)
         is_baking = run is not None and run.release == release.id and isinstance(run.phase, Baking)
-        if before is None or (is_baking and not before.is_one_box):
+        if is_baking and not draft.definition.by_name[name].is_one_box:
             continue
         raise CommandRefused(
             f"{release.version} has not passed {name}; an override skips waiting and blockers, never a stage, "

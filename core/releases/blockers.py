@@ -70,10 +70,19 @@ def waits_at(state: PipelineState, release: Release, stage: Stage) -> bool:
         return False
     if any(s.run is not None and s.run.release == release.id and s.name == stage.name for s in state.stages):
         return False
-    before = [name for name in stage.after if name in state.definition.by_name]
-    if not all(name in release.passed for name in before):
+    if missing_before(state, release, stage):
         return False
     return not any(state.definition.follows(name, stage.name) for name in release.passed)
+
+
+def missing_before(state: PipelineState, release: Release, stage: Stage) -> list[str]:
+    """The stages before this one that a release has yet to pass; not those put in before one it passed [4]."""
+    definition = state.definition
+    return [
+        name
+        for name in stage.after
+        if name not in release.passed and not any(definition.follows(later, name) for later in release.passed)
+    ]
 
 
 def is_newer(one: Release, other: Release) -> bool:
@@ -134,7 +143,7 @@ def _goal_covers(definition: Pipeline, goal: str, stage: Stage) -> bool:
 
 def _line(state: PipelineState, release: Release, stage: Stage) -> list[Blocker]:
     found: list[Blocker] = []
-    missing = [n for n in stage.after if n in state.definition.by_name and n not in release.passed]
+    missing = missing_before(state, release, stage)
     if missing:
         found.append(Blocker("upstream", f"it has not passed {listed(missing)}"))
     occupied = state.stage(stage.name).run

@@ -36,7 +36,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
-from core.releases import asked, progress, reported
+from core.releases import asked, progress, redefined, reported
 from core.releases.alarms import becomes_unknown_at
 from core.releases.bake import credited, next_look
 from core.releases.draft import Draft
@@ -121,7 +121,7 @@ def new_pipeline(definition: Pipeline) -> PipelineState:
 def _apply(draft: Draft, event: Event) -> None:  # noqa: C901, PLR0912 - the table of all events, one line each
     match event:
         case DefinitionApplied():
-            reported.definition_applied(draft, event)
+            redefined.definition_applied(draft, event)
         case ReleaseAnnounced():
             reported.release_announced(draft, event)
         case DeploymentStarted():
@@ -180,11 +180,13 @@ def _apply(draft: Draft, event: Event) -> None:  # noqa: C901, PLR0912 - the tab
 def _settle(draft: Draft) -> None:
     _let_time_pass(draft)
     for _ in range(SETTLE_LIMIT):
-        moved = progress.void_requests(draft)
+        moved = redefined.fit(draft)
+        moved = progress.void_requests(draft) or moved
         for occupied in draft.state.stages:
             moved = progress.advance(draft, occupied.name) or moved
         for stage in draft.definition.stages:
             moved = progress.admit(draft, stage) or moved
+        moved = redefined.complete(draft) or moved
         if not moved:
             _call_again(draft)
             _forget(draft)

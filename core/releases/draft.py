@@ -121,7 +121,7 @@ class Draft:
         if run is not None:
             self.touch(run.release)
         self.put_stage(replace(before, run=run))
-        self._drop_unused_definitions()
+        self.drop_unused_definitions()
 
     def put_phase(self, name: str, phase: StagePhase) -> None:
         """Move the run of a stage on."""
@@ -149,7 +149,8 @@ class Draft:
             self.state = replace(self.state, approvals=tuple(r for r in self.state.approvals if r not in dropped))
         return dropped
 
-    def _drop_unused_definitions(self) -> None:
+    def drop_unused_definitions(self) -> None:
+        """Forget the older definitions that no run is pinned to."""
         used = {s.run.revision for s in self.state.stages if s.run is not None}
         pinned = tuple(p for p in self.state.pinned if p.revision in used)
         if pinned != self.state.pinned:

@@ -25,7 +25,6 @@ from core.releases.pipeline import Order, Stage
 from core.releases.state import (
     ApprovalRequest,
     Baking,
-    Completed,
     Deploying,
     Release,
     RollingBack,
@@ -427,10 +426,6 @@ def _pass(draft: Draft, name: str, stage: Stage, release: Release, phase: Baking
     _heal(draft, name, passed)
     took = f" after {duration(draft.now - phase.since)} of baking" if stage.bake.duration else ""
     draft.tell(release.id, "passed", f"{title(draft.definition, release)} passed {name}{took}.")
-    if draft.definition.last_stages <= set(passed.passed):
-        draft.put_release(replace(passed, status=Completed(at=draft.now), goal="", picked=()))
-        draft.drop_requests(lambda r: r.release == release.id)
-        draft.tell(release.id, "completed", f"{title(draft.definition, release)} is everywhere.", is_broadcast=True)
 
 
 def _heal(draft: Draft, name: str, release: Release) -> None:

@@ -16,7 +16,6 @@ from core.releases.draft import Draft
 from core.releases.effects import CancelDeployment, FollowDeployment, ObserveTarget
 from core.releases.events import (
     AlarmReported,
-    DefinitionApplied,
     DeploymentCancelled,
     DeploymentFailed,
     DeploymentLost,
@@ -36,9 +35,7 @@ from core.releases.state import (
     Installed,
     Release,
     RollingBack,
-    StageState,
     StopCause,
-    Stopped,
     TargetState,
     Testing,
 )
@@ -53,50 +50,7 @@ CHANGES_KEPT = 100
 FIRING_KEPT = 50
 
 
-# ---- definitions and releases ---------------------------------------------------------------------------------------
-
-
-def definition_applied(draft: Draft, event: DefinitionApplied) -> None:
-    """A definition is in force from the next entry on; runs stay pinned to theirs [4]."""
-    new, old = event.definition, draft.definition
-    assert new.id == draft.state.id, "a definition is applied to its own pipeline"
-    if new.revision == old.revision:
-        draft.answer = f"{new.id} already has this definition."
-        return
-    in_use = any(s.run is not None and s.run.revision == old.revision for s in draft.state.stages)
-    pinned = (*draft.state.pinned, old) if in_use else draft.state.pinned
-    draft.change(lambda s: replace(s, definition=new, pinned=tuple(p for p in pinned if p.revision != new.revision)))
-    _fit_stages(draft)
-    draft.answer = f"The definition of {new.id} is in force from the next entry on."
-    if any(r.is_live for r in draft.state.releases):
-        draft.tell("", "definition_applied", f"A new definition of {new.id} is in force from the next entry on.")
-
-
-def _fit_stages(draft: Draft) -> None:
-    """Stages and targets of the new definition, and of the old as long as something still happens there."""
-    state, definition = draft.state, draft.definition
-    known = {s.name: s for s in state.stages}
-    stages = [known.get(s.name, StageState(name=s.name)) for s in definition.stages]
-    # A stage that is gone lives on while its run moves; one that stands still is left [4].
-    leaving = [
-        s
-        for s in state.stages
-        if s.name not in definition.by_name and s.run is not None and not isinstance(s.run.phase, Stopped)
-    ]
-    stages += [replace(s, watch=None) for s in leaving]
-    targets = {t.name: t for t in state.targets}
-    kept: dict[str, TargetState] = {}
-    for stage in definition.stages:
-        for target in stage.targets:
-            before = targets.get(target.name)
-            kept[target.name] = (
-                replace(before, stage=stage.name) if before else TargetState(name=target.name, stage=stage.name)
-            )
-    names = {s.name for s in leaving}
-    for target_state in state.targets:
-        if target_state.name not in kept and (target_state.stage in names or target_state.deployment is not None):
-            kept[target_state.name] = target_state
-    draft.change(lambda s: replace(s, stages=tuple(stages), targets=tuple(kept.values())))
+# ---- releases ----------------------------------------------------------------------------------------------------
 
 
 def release_announced(draft: Draft, event: ReleaseAnnounced) -> None:
