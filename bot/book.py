@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -19,6 +20,8 @@ from storage.codec import mended
 from storage.errors import CodecError
 from storage.journal import Entry, Head, Transaction
 from storage.records import OUTAGES_KEPT
+
+log = logging.getLogger("andon.decisions")
 
 NEVER_TWICE_WITHIN = timedelta(seconds=1)
 """A wake-up asked for now or earlier comes after this: the present has just been settled."""
@@ -97,6 +100,7 @@ class Book:
         self._answers: dict[tuple[str, str], tuple[str, bool]] = {}
         self._world = self._committed_world
         self._has_effects = False
+        self._lines: list[tuple[str, int, str, str, str]] = []
 
     def undo(self) -> None:
         """Nothing of the batch was written. What it touched is read again: somebody else may have changed it."""
@@ -107,8 +111,14 @@ class Book:
         """It is on disk; returns what tells everybody."""
         self._committed |= self._batch
         self._committed_world = self._world
-        batch, world, has_effects = self._batch, self._world, self._has_effects
-        return lambda: self._publish(batch, world, has_effects=has_effects)
+        batch, world, has_effects, lines = self._batch, self._world, self._has_effects, self._lines
+
+        def tell() -> None:
+            for line in lines:
+                log.info("%s #%d %s by %s: %s", *line)
+            self._publish(batch, world, has_effects=has_effects)
+
+        return tell
 
     def load(self, transaction: Transaction) -> None:
         """Read everything that is stored."""
@@ -156,6 +166,7 @@ class Book:
                 pipeline_id, known.head, entry, before=known.state, after=known.state, wake_at=known.wake_at
             )
             self._keep(step, replace(known, head=head), str(refusal), refused=True)
+            self._lines.append((pipeline_id, head.version, step.kind, entry.actor.id, "refused"))
             return Refused(refusal)
         return self._record(step, known, decision)
 
@@ -175,6 +186,10 @@ class Book:
             sentence = " ".join(decision.reasons) or decision.answer
             entry = self._entry(step, text, sentence, _release_of(step.event, state, decision.effects))
             head = transaction.append(pipeline_id, known.head, entry, before=known.state, after=state, wake_at=wake_at)
+            # What happened, never what was said: sentences hold people's words.
+            topics = [effect.topic for effect in decision.effects if isinstance(effect, Tell)]
+            if topics or isinstance(step.event, _COMMANDS):
+                self._lines.append((pipeline_id, head.version, step.kind, entry.actor.id, " ".join(topics)))
         self._keep(step, Known(state, head, wake_at), text)
         self._has_effects = self._has_effects or bool(decision.effects)
         return Answer(text, state)

@@ -26,7 +26,7 @@ def run() -> int:
         level=os.environ.get("ANDON_LOG", "INFO").upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
     # These write a line for every job and every request.
-    for name in ("apscheduler", "slack_bolt", "slack_sdk"):
+    for name in ("alembic", "apscheduler", "slack_bolt", "slack_sdk"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
         settings = Settings.from_environment(os.environ)

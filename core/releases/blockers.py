@@ -339,6 +339,10 @@ def _alarms(state: PipelineState, release: Release, stage: Stage, now: datetime)
 def _is_mended_by(state: PipelineState, release: Release, stage: Stage, alarm: str) -> bool:
     """A fix may enter a stage that its bad forerunner left standing in alarm; nothing else could ever clear it."""
     run = state.stage(stage.name).run
+    bad = {mark.digest for mark in state.bad}
+    running = [t.current for t in state.targets_of(stage.name) if t.current is not None]
+    if running and all(c.digest in bad and c.version in release.fixes for c in running):
+        return True
     return (
         run is not None
         and isinstance(run.phase, Stopped)
