@@ -97,11 +97,11 @@ def _release_to_promote(draft: Draft, version: str) -> Release:
 
 def _promote_live(draft: Draft, release: Release, by: Actor, goal: str) -> None:
     name = title(draft.definition, release)
+    entries = [s for s in draft.definition.stages if waits_at(draft.state, release, s)]
     for occupied in draft.state.stages:
         run = occupied.run
-        if run is not None and run.release == release.id:
+        if run is not None and run.release == release.id and not entries:
             raise CommandRefused(f"{name} is {_doing(draft, occupied.name, run)}.", mend=_mend_for(run))
-    entries = [s for s in draft.definition.stages if waits_at(draft.state, release, s)]
     _refuse_older(draft, release, entries)
     for stage in entries:
         marks = holding_marks(draft.state, release, stage)
