@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from core.errors import CommandRefused
 from core.ports import AlarmState, TestOutcome
+from core.releases.blockers import Blocker
 from core.releases.decide import Decision, decide, new_pipeline, next_wake
 from core.releases.effects import CancelDeployment, Effect, RunStageTest, StartDeployment, Tell
 from core.releases.events import (
     AlarmReported,
+    ApproveRequested,
     DeploymentCancelled,
     DeploymentFailed,
     DeploymentStarted,
@@ -20,7 +23,6 @@ from core.releases.events import (
     TimePassed,
 )
 from core.releases.pipeline import (
-    SERVICE,
     Alarm,
     ApprovalRule,
     Bake,
@@ -33,6 +35,7 @@ from core.releases.pipeline import (
     Target,
 )
 from core.releases.state import Change, PipelineState, Release
+from core.releases.why import why
 from core.releases.world import Actor, PeopleGroup, Person, Team, Via, World
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -47,14 +50,18 @@ CI = Actor("ci", "CI", Via.API, is_person=False)
 WORLD = World(
     revision=1,
     people={
-        key: Person(key=key, name=key.capitalize(), slack=f"U{key.upper()}", identities=frozenset({f"{key}@example.com"}))
+        key: Person(
+            key=key, name=key.capitalize(), slack=f"U{key.upper()}", identities=frozenset({f"{key}@example.com"})
+        )
         for key in ("ann", "bob", "carol", "dave")
     },
     groups={
         "approvers": PeopleGroup(name="approvers", members=frozenset({"ann", "bob", "carol"})),
         "on-call": PeopleGroup(name="on-call", members=frozenset({"dave"})),
     },
-    teams={"shop": Team(name="shop", members=frozenset({"ann", "bob"}), owners=frozenset({"carol"}), on_call="on-call")},
+    teams={
+        "shop": Team(name="shop", members=frozenset({"ann", "bob"}), owners=frozenset({"carol"}), on_call="on-call")
+    },
 )
 
 PRODUCTION = Scope(ScopeKind.GROUP, "production")
@@ -125,8 +132,12 @@ class Line:
         """CI announces a version with one change."""
         change = Change(id=f"c{version}", title=f"Change {version}", authors=(author,) if author else ())
         values: dict[str, object] = {
-            "version": version, "digest": f"sha256:{version}", "artifact": f"/artifacts/{version}", "by": CI,
-            "changes": (change,), "fixes": fixes,
+            "version": version,
+            "digest": f"sha256:{version}",
+            "artifact": f"/artifacts/{version}",
+            "by": CI,
+            "changes": (change,),
+            "fixes": fixes,
         }
         self.hears(ReleaseAnnounced(**(values | more)))  # type: ignore[arg-type]
         return self.release(version)
@@ -141,9 +152,14 @@ class Line:
         self.now = end
         return self.hears(TimePassed())
 
-    def deploys(self, *, fail: tuple[str, ...] = ()) -> None:
-        """Let every deployment and test that was asked for come true, until nothing is left to do."""
-        while self.effects:
+    def deploys(self, *, fail: tuple[str, ...] = (), one_at_a_time: bool = False) -> None:
+        """Let every deployment and test that was asked for come true, until nothing is left to do.
+
+        `one_at_a_time`: only what is asked for by now, not what follows from it.
+        """
+        left = len(self.effects) if one_at_a_time else None
+        while self.effects and left != 0:
+            left = None if left is None else left - 1
             effect = self.effects.pop(0)
             match effect:
                 case StartDeployment():
@@ -159,7 +175,9 @@ class Line:
                 case _:
                     pass
 
-    def alarm(self, name: str = "errors", *, is_red: bool = True, scope: Scope = PRODUCTION, **more: object) -> Decision:
+    def alarm(
+        self, name: str = "errors", *, is_red: bool = True, scope: Scope = PRODUCTION, **more: object
+    ) -> Decision:
         """An alarm reports."""
         alarm_state = AlarmState.ALARM if is_red else AlarmState.OK
         return self.hears(
@@ -180,6 +198,36 @@ class Line:
         run = self.state.stage(name).run
         return (self.state.released(run.release).version, run.phase.kind) if run else ("", "")
 
+    def refuses(self, event: Event) -> str:
+        """What a person is told whose command cannot apply; nothing changes."""
+        try:
+            decide(self.state, event, self.world, self.now)
+        except CommandRefused as refusal:
+            return str(refusal)
+        raise AssertionError(f"{event} was not refused")
+
+    def approves(self, by: Actor, version: str = "") -> Decision:
+        """Somebody approves."""
+        return self.hears(ApproveRequested(by=by, version=version))
+
+    def why(self, version: str, stage_name: str = "") -> tuple[Blocker, ...]:
+        """The reasons for which a release does not move on (at one stage)."""
+        found = why(self.state, self.world, self.now)
+        return tuple(
+            reason
+            for reasons in found
+            if reasons.release.version == version and stage_name in ("", reasons.stage)
+            for reason in reasons.reasons
+        )
+
+    def kinds(self, version: str, stage_name: str = "") -> list[str]:
+        """The kinds of those reasons."""
+        return [reason.kind for reason in self.why(version, stage_name)]
+
+    def said(self, topic: str) -> list[Tell]:
+        """What was told on one topic, oldest first."""
+        return [tell for tell in self.told if tell.topic == topic]
+
     def pending(self, kind: type) -> list[Effect]:
         """Effects of one kind that wait to come true."""
         return [e for e in self.effects if isinstance(e, kind)]
@@ -198,5 +246,3 @@ class Line:
 def in_other_world(world: World, **changes: object) -> World:
     """The world with something changed."""
     return replace(world, **changes)  # type: ignore[arg-type]
-
-

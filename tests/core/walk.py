@@ -1,13 +1,11 @@
 """A breadth-first walk through everything that can happen to a small pipeline.
 
-States are told apart by what decisions depend on: instants become distances from now, names the core numbered are
-renumbered, words for people are left out. Each step is checked for safety; at the end every state must be able to come
-to rest (liveness), or it is stuck.
+States are told apart by what decisions depend on (`canonical`). Each step is checked for safety (`tests.core.safety`);
+at the end every state must be able to come to rest (liveness), or it is stuck.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,11 +15,9 @@ from typing import Any
 from core.errors import CommandRefused
 from core.ports import AlarmState, TestOutcome
 from core.releases import decide as decide_module
-from core.releases.approvals import is_granted, scopes_of
-from core.releases.blockers import active_override, pauses_over
 from core.releases.decide import Decision, new_pipeline, next_wake
-from core.releases.effects import StartDeployment
 from core.releases.events import (
+    AcknowledgeRequested,
     AlarmReported,
     ApproveRequested,
     CancelRequested,
@@ -41,32 +37,29 @@ from core.releases.events import (
     ResumeRequested,
     RetryRequested,
     RollbackRequested,
+    RunningVersionObserved,
     StageTestReported,
     TimePassed,
 )
-from core.releases.pipeline import OnAlarm, Pipeline
+from core.releases.pipeline import Pipeline
 from core.releases.state import (
+    AlarmReading,
     Baking,
     Change,
     Deploying,
     PipelineState,
     RollingBack,
+    StageRun,
     Stopped,
+    TargetState,
     Testing,
 )
-from core.releases.why import why
-from tests.core.line import ANN, BOB, CAROL, CI, EVE, PRODUCTION, START, WORLD
+from core.releases.world import World
+from tests.core.line import ANN, BOB, CAROL, CI, EVE, START, WORLD
+from tests.core.safety import problems
 
-FORGOTTEN = frozenset(
-    {
-        "reason", "title", "url", "detail", "note", "runbook", "definition", "pinned", "artifact", "announced_at",
-        "changes", "at", "since", "requested_at", "entered_at", "observed_at", "asked_at", "first_at", "counter", "by",
-        "stale_after", "digest", "contributors", "done_units", "all_units", "resolved", "credited_until", "reminded_at",
-    }
-)  # fmt: skip
-"""Fields that no decision here rests on: words, and instants that are only told."""
-
-LONGEST = 3 * 3600
+Decide = Callable[[PipelineState, Event, World, datetime], Decision]
+Step = tuple[int, Event] | None
 
 
 @dataclass
@@ -87,7 +80,18 @@ class Walk:
         )
 
 
-Decide = Callable[[PipelineState, Event, Any, datetime], Decision]
+@dataclass(frozen=True, kw_only=True)
+class Happenings:
+    """What can happen besides what must: how many releases come, what people do, what goes wrong."""
+
+    versions: int = 2
+    people: frozenset[str] = frozenset()
+    unknown: bool = False
+    failures: bool = False
+    starts: bool = False
+    """Whether it is told apart if a deployment was taken already; it seldom matters."""
+    drift: bool = False
+    one_way: frozenset[str] = frozenset()
 
 
 def walk(
@@ -97,28 +101,43 @@ def walk(
     with_people: frozenset[str] = frozenset(),
     with_unknown: bool = False,
     with_failures: bool = False,
+    with_starts: bool = False,
+    with_drift: bool = False,
+    one_way: frozenset[str] = frozenset(),
     limit: int = 200_000,
+    stop_at_first: bool = False,
     decide: Decide = decide_module.decide,
 ) -> Walk:
     """Visit every reachable state; `with_people` names what people do besides what must be done."""
+    can = Happenings(
+        versions=versions,
+        people=with_people,
+        unknown=with_unknown,
+        failures=with_failures,
+        starts=with_starts,
+        drift=with_drift,
+        one_way=one_way,
+    )
     found = Walk()
     start = (new_pipeline(definition), START)
     ids: dict[Any, int] = {canonical(*start): 0}
     queue = deque([(0, *start)])
-    came: list[tuple[int, Event] | None] = [None]
+    came: list[Step] = [None]
     followers: list[list[int]] = [[]]
     at_rest = [is_at_rest(start[0])]
     while queue:
         number, state, now = queue.popleft()
-        for event, at in _possible(state, now, versions, with_people, with_unknown, with_failures):
+        for event, at in possible(state, now, can):
             found.transitions += 1
             try:
                 decision = decide(state, event, WORLD, at)
             except CommandRefused:
                 found.refused += 1
                 continue
-            for problem in _problems(state, event, decision, at):
+            for problem in problems(state, event, decision, WORLD, at):
                 found.unsafe.append(f"{problem}: {_story(came, number, event)}")
+            if found.unsafe and stop_at_first:
+                return found
             found.seen_phases.update(s.run.phase.kind for s in decision.state.stages if s.run)
             key = canonical(decision.state, at)
             if key not in ids:
@@ -130,12 +149,11 @@ def walk(
                 assert len(followers) <= limit, f"more than {limit} states: make the pipeline smaller"
             followers[number].append(ids[key])
     found.states = len(followers)
-    stuck = _stuck(followers, at_rest)
-    found.stuck = [_story(came, number) for number in stuck]
+    found.stuck = [_story(came, number) for number in _stuck(followers, at_rest)]
     return found
 
 
-def _story(came: list[tuple[int, Event] | None], number: int, last: Event | None = None) -> str:
+def _story(came: list[Step], number: int, last: Event | None = None) -> str:
     """How a state is reached, in as few events as can be."""
     events = [last] if last is not None else []
     while (step := came[number]) is not None:
@@ -172,79 +190,99 @@ def _stuck(followers: list[list[int]], at_rest: list[bool]) -> list[int]:
 # ---- what can happen ------------------------------------------------------------------------------------------------
 
 
-def _possible(
-    state: PipelineState,
-    now: datetime,
-    versions: int,
-    people: frozenset[str],
-    with_unknown: bool,
-    with_failures: bool,
-) -> Iterator[tuple[Event, datetime]]:
+def possible(state: PipelineState, now: datetime, can: Happenings) -> Iterator[tuple[Event, datetime]]:
+    """Everything that can happen next, each with the moment at which it does."""
+    wake = next_wake(state, WORLD, now)
+    if wake is not None:
+        yield TimePassed(), wake
+    for event in (*_announced(state, can), *_deployed(state, can), *_observed(state, now, can), *_asked(state, can)):
+        yield event, now
+
+
+def _announced(state: PipelineState, can: Happenings) -> Iterator[Event]:
     known = {r.version for r in state.releases}
-    for n in range(1, versions + 1):
-        version = f"v{n}"
-        if version not in known:
-            change = Change(id=version, authors=("dave@example.com",))
-            yield ReleaseAnnounced(
-                version=version, digest=version, artifact=version, by=CI, changes=(change,),
-                fixes=tuple(f"v{k}" for k in range(1, n)),
-            ), now
-            break
+    fresh = next((n for n in range(1, can.versions + 1) if f"v{n}" not in known), None)
+    if fresh is not None:
+        version = f"v{fresh}"
+        yield ReleaseAnnounced(
+            version=version,
+            digest=version,
+            artifact=version,
+            by=CI,
+            changes=(Change(id=version, authors=("dave@example.com",)),),
+            fixes=tuple(f"v{k}" for k in range(1, fresh)),
+            is_one_way=version in can.one_way,
+        )
+
+
+def _deployed(state: PipelineState, can: Happenings) -> Iterator[Event]:
     for target in state.targets:
         at = target.deployment
         if at is None:
             continue
-        if not at.ref:
-            yield DeploymentStarted(key=at.key, ref=f"ref{at.key}"), now
-        yield DeploymentSucceeded(key=at.key), now
+        if can.starts and not at.ref:
+            yield DeploymentStarted(key=at.key, ref=f"ref{at.key}")
+        yield DeploymentSucceeded(key=at.key)
         if at.phase == "cancelling":
-            yield DeploymentCancelled(key=at.key), now
-        if with_failures:
-            yield DeploymentFailed(key=at.key, reason="no"), now
-            if at.phase == "running":
-                yield DeploymentLost(key=at.key, reason="time-out"), now
+            yield DeploymentCancelled(key=at.key)
+        if can.failures:
+            yield DeploymentFailed(key=at.key, reason="no")
+            if at.phase != "unknown" and not at.note:
+                yield DeploymentLost(key=at.key, reason="time-out")
+
+
+def _observed(state: PipelineState, now: datetime, can: Happenings) -> Iterator[Event]:
     for occupied in state.stages:
         if occupied.run is not None and isinstance(occupied.run.phase, Testing):
             for test in occupied.run.phase.tests:
                 if not test.outcome:
                     for outcome in TestOutcome:
-                        yield StageTestReported(key=test.key, outcome=outcome), now
+                        yield StageTestReported(key=test.key, outcome=outcome)
     for alarm in state.definition.alarms:
+        reading = state.reading(alarm.name)
+        firing = reading.firing if reading else ()
         for alarm_state in AlarmState:
-            if alarm_state is AlarmState.UNKNOWN and not with_unknown:
+            if alarm_state is AlarmState.UNKNOWN and not can.unknown:
                 continue
-            # A moment later, so that one episode can be told from the next.
-            moment = now + timedelta(microseconds=1)
+            # Each episode is an alert of its own; what is over is the one that fires.
+            key = firing[0][0] if firing else f"k{state.counter}"
             yield AlarmReported(
-                alarm=alarm.name, key="k", alarm_state=alarm_state, observed_at=moment, scope=PRODUCTION, points=100
-            ), moment
-    wake = next_wake(state, WORLD, now)
-    if wake is not None and wake - START < timedelta(days=400):
-        yield TimePassed(), wake
-    yield from ((event, now) for event in _asked(state, people))
+                alarm=alarm.name, key=key, alarm_state=alarm_state, observed_at=now, scope=alarm.scope, points=100
+            )
+    if can.drift:
+        for target in state.targets:
+            if target.current is not None:
+                yield RunningVersionObserved(target=target.name, digest="by-hand", version="by-hand")
+                yield RunningVersionObserved(target=target.name, digest=target.current.digest)
 
 
-def _asked(state: PipelineState, people: frozenset[str]) -> Iterator[Event]:
+def _asked(state: PipelineState, can: Happenings) -> Iterator[Event]:
+    people = can.people
     for request in state.approvals:
         yield ApproveRequested(by=BOB, request_id=request.id)
         if "second approver" in people:
             yield ApproveRequested(by=CAROL, request_id=request.id)
         if "reject" in people:
             yield RejectRequested(by=BOB, request_id=request.id, reason="no")
+    stopped = [s.run for s in state.stages if s.run is not None and isinstance(s.run.phase, Stopped)]
     for occupied in state.stages:
-        if occupied.run is not None and isinstance(occupied.run.phase, Stopped):
+        if occupied.run in stopped:
             yield RetryRequested(by=ANN, stage=occupied.name)
     if any(t.deployment is not None and t.deployment.phase in ("unknown", "cancelling") for t in state.targets):
         yield ReconcileRequested(by=ANN, choice="dead")
+    if any(t.drift for t in state.targets):
+        yield ReconcileRequested(by=ANN, choice="keep")
+        yield ReconcileRequested(by=ANN, choice="restore")
     for release in state.releases:
-        if "cancel" in people and release.is_live:
+        # Whatever is stopped for good can be taken off the line: the way out that a person always has.
+        if ("cancel" in people and release.is_live) or any(run.release == release.id for run in stopped):
             yield CancelRequested(by=ANN, version=release.version, reason="no")
         if "promote" in people:
             yield PromoteRequested(by=ANN, version=release.version)
         if "lift" in people:
             yield LiftRequested(by=CAROL, version=release.version, reason="looked at")
         if "override" in people and release.is_live:
-            for stage in state.definition.stages:
+            for stage in (s for s in state.definition.stages if s.is_production):
                 yield OverrideRequested(by=CAROL, version=release.version, stage=stage.name, reason="urgent")
                 yield OverrideRequested(by=ANN, version=release.version, stage=stage.name, reason="urgent")
     if "rollback" in people:
@@ -254,141 +292,91 @@ def _asked(state: PipelineState, people: frozenset[str]) -> Iterator[Event]:
         yield PauseRequested(by=EVE, reason="hold")
     if state.pauses:
         yield ResumeRequested(by=ANN)
-    # Whatever is stopped for good can be taken off the line: the way out that a person always has.
-    if "cancel" not in people:
-        for occupied in state.stages:
-            if occupied.run is not None and isinstance(occupied.run.phase, Stopped):
-                release = state.released(occupied.run.release)
-                yield CancelRequested(by=ANN, version=release.version, reason="no")
-
-
-# ---- what must hold at every step -----------------------------------------------------------------------------------
-
-
-def _problems(before: PipelineState, event: Event, decision: Decision, now: datetime) -> Iterator[str]:
-    after = decision.state
-    old = {t.name: t for t in before.targets}
-    started = [e for e in decision.effects if isinstance(e, StartDeployment)]
-    for effect in started:
-        at = old[effect.target].deployment
-        ended = not at or any(
-            isinstance(event, kind) and event.key == at.key
-            for kind in (DeploymentSucceeded, DeploymentFailed, DeploymentCancelled)
-        )
-        if not ended and not (isinstance(event, ReconcileRequested) and event.choice == "dead"):
-            yield f"a deployment on {effect.target} was started on top of one that may be alive [26]"
-        if not effect.is_rollback:
-            yield from _forward_problems(before, after, effect, now)
-        elif effect.what.digest not in {g.digest for g in old[effect.target].good} | {
-            old[effect.target].current.digest if old[effect.target].current else ""
-        }:
-            yield f"{effect.target} goes back to {effect.what.version}, which is not known good there [13]"
-    yield from _alarm_problems(before, event, after)
-    yield from _rest_problems(before, after, now)
-    if (wake := next_wake(after, WORLD, now)) is not None and wake <= now:
-        yield "it wants to be woken in the past"
-
-
-def _forward_problems(
-    before: PipelineState, after: PipelineState, effect: StartDeployment, now: datetime
-) -> Iterator[str]:
-    release = after.released(effect.what.release)
-    stage = after.definition.by_name[effect.stage]
-    was = before.stage(effect.stage).run
-    for name in stage.after:
-        if name not in release.passed:
-            yield f"{release.version} entered {stage.name} without having passed {name} [1]"
-    for mark in before.bad:
-        here_or_later = mark.stage == stage.name or after.definition.follows(stage.name, mark.stage)
-        if mark.digest == release.digest and here_or_later and mark in after.bad:
-            yield f"{release.version} is bad in {mark.stage} and was deployed to {stage.name} again [15]"
-    if was is not None and was.release == release.id:
-        return
-    if active_override(after, release, stage, now) is not None:
-        return
-    if pauses_over(after, stage, now):
-        yield f"{release.version} entered {stage.name} in a pause [21]"
-    for scope, _ in scopes_of(after.definition, stage):
-        asked = [r for r in after.approvals if r.release == release.id and r.scope == scope]
-        if not any(is_granted(after, r, WORLD, now) for r in asked):
-            yield f"{release.version} entered {stage.name} without approval [19]"
-    for reading in after.alarms:
-        runs = any(t.current is not None for t in after.targets if after.definition.by_name[t.stage].group)
-        if stage.group and reading.firing and runs and was is None:
-            yield f"{release.version} entered {stage.name} in alarm [9]"
-
-
-def _alarm_problems(before: PipelineState, event: Event, after: PipelineState) -> Iterator[str]:
-    if not isinstance(event, AlarmReported) or event.alarm_state is not AlarmState.ALARM:
-        return
-    reading = before.reading(event.alarm)
-    if reading is not None and reading.firing:
-        return
-    for occupied in before.stages:
-        stage = before.definition.by_name[occupied.name]
-        if not stage.group or stage.on_alarm is not OnAlarm.ROLLBACK:
-            continue
-        moving = occupied.run is not None and isinstance(occupied.run.phase, Deploying | Testing | Baking)
-        if moving or occupied.watch is not None:
-            now_there = after.stage(occupied.name).run
-            was = occupied.run.release if occupied.run else occupied.watch.release if occupied.watch else ""
-            if now_there is None:
-                if any(
-                    t.current and t.current.release == was and len(t.good) > 1 for t in after.targets_of(occupied.name)
-                ):
-                    yield f"{occupied.name} did not react to the alarm [8]"
-            elif not isinstance(now_there.phase, RollingBack | Stopped):
-                yield f"{occupied.name} goes on in alarm [8]"
-
-
-def _rest_problems(before: PipelineState, after: PipelineState, now: datetime) -> Iterator[str]:
-    for release in after.releases:
-        if release.status.kind == "completed" and not after.definition.last_stages <= set(release.passed):
-            yield f"{release.version} is complete without having passed the last stage"
-    old = {t.name: {g.digest for g in t.good} for t in before.targets}
-    for target in after.targets:
-        for good in target.good:
-            if good.digest in old[target.name]:
-                continue
-            was = before.stage(target.stage).run
-            if was is None or not isinstance(was.phase, Baking | Deploying | Testing) or was.release != good.release:
-                yield f"{good.version} counts as good on {target.name} without having baked there [13]"
-    explained = {r.release.id for r in why(after, WORLD, now) if r.reasons or r.doing}
-    for release in after.releases:
-        if release.is_live and release.id not in explained:
-            yield f"{release.version} is held without a reason [25]"
+    if state.pages:
+        yield AcknowledgeRequested(by=ANN)
 
 
 # ---- telling states apart -------------------------------------------------------------------------------------------
 
-_FIELDS: dict[type, tuple[str, ...]] = {}
-
 
 def canonical(state: PipelineState, now: datetime) -> Any:
-    """What decisions depend on, hashable and free of names and absolute time."""
-    names: dict[str, int] = {}
-    return _canonical(state, now, names)
+    """What decisions depend on, hashable and free of names and absolute time.
+
+    Left out: words for people, and instants that are only told (when people are reminded of a pause). Names the core
+    numbered are not needed: a deployment is known by its target, a request by release and scope. Alarms here have no starts of their own, hence neither
+    the starts of episodes nor the entry of a run matter. Definitions do not change on a walk.
+    """
+    versions = {r.id: r.version for r in state.releases}
+    calls = state.definition.page_times
+
+    def away(at: datetime | None) -> float | None:
+        return None if at is None else max(0.0, (at - now).total_seconds())
+
+    return (
+        tuple([(r.version, r.passed, r.goal, r.picked, r.status.kind) for r in state.releases]),
+        tuple(
+            [
+                (
+                    s.run and _run_key(s.run, versions, now),
+                    s.watch and (versions[s.watch.release], away(s.watch.until), s.watch.red_at_entry),
+                )
+                for s in state.stages
+            ]
+        ),
+        tuple([_target_key(t, state, now) for t in state.targets]),
+        tuple([(m.version, m.stage, tuple([versions[r] for r in m.lifted_for]), m.is_healed) for m in state.bad]),
+        state.missing_artifacts,
+        tuple(
+            [
+                (versions[r.release], r.scope, r.replaces, away(r.expires_at), tuple([v.by.id for v in r.votes]))
+                for r in state.approvals
+            ]
+        ),
+        tuple([(p.by.id, p.scope, away(p.until)) for p in state.pauses]),
+        tuple(
+            [
+                (versions[o.release], o.stage, o.by.id, o.seconded_by and o.seconded_by.id, away(o.expires_at))
+                for o in state.overrides
+                if any(r.id == o.release and r.is_live and o.stage not in r.passed for r in state.releases)
+            ]
+        ),
+        tuple([_reading_key(r) for r in state.alarms]),
+        tuple([(p.stage, p.sent, p.sent < calls and away(p.next_at)) for p in state.pages]),
+    )
 
 
-def _canonical(value: Any, now: datetime, names: dict[str, int]) -> Any:
-    if isinstance(value, str):
-        return names.setdefault(value, len(names)) if value.startswith("shop:") else value
-    if isinstance(value, tuple):
-        return tuple([_canonical(v, now, names) for v in value])
-    if isinstance(value, datetime):
-        return min(max(round((value - now).total_seconds()), 0), LONGEST)
-    if isinstance(value, timedelta):
-        return round(value.total_seconds())
-    kind = type(value)
-    if dataclasses.is_dataclass(kind):
-        fields = _FIELDS.get(kind)
-        if fields is None:
-            fields = _FIELDS[kind] = tuple(f.name for f in dataclasses.fields(kind) if f.name not in FORGOTTEN)
-        if kind.__name__ == "TargetState":
-            recent = value.rolled_back_at is not None and now - value.rolled_back_at < timedelta(hours=2)
-            rest = tuple([_canonical(getattr(value, f), now, names) for f in fields if f != "rolled_back_at"])
-            return (*rest, recent)
-        if kind.__name__ == "AlarmReading":
-            return (value.name, bool(value.firing), value.is_unknown)
-        return (kind.__name__, *[_canonical(getattr(value, f), now, names) for f in fields])
-    return value
+def _run_key(run: StageRun, versions: dict[str, str], now: datetime) -> Any:
+    phase = run.phase
+    about: Any = ()
+    match phase:
+        case Deploying():
+            about = tuple([name.partition(" ")[0] for name in phase.failed])
+        case Testing():
+            about = tuple([test.outcome for test in phase.tests])
+        case Baking():
+            credit = (phase.credited.total_seconds(), (now - phase.credited_until).total_seconds())
+            # The ceiling counts from the start, and is of no interest once people were asked.
+            about = (*credit, phase.points, phase.asked or (now - phase.since).total_seconds())
+        case Stopped():
+            about = (phase.cause, phase.alarm)
+        case RollingBack():
+            about = (phase.is_automatic, phase.ends_in_stop, tuple([(t, g.version) for t, g in phase.plan]))
+    return (versions[run.release], phase.kind, about, run.red_at_entry, bool(run.override))
+
+
+def _target_key(target: TargetState, state: PipelineState, now: datetime) -> Any:
+    at = target.deployment
+    back = target.rolled_back_at
+    guarded = max(timedelta(), back + state.definition.rollback_guard - now) if back is not None else None
+    return (
+        target.current and target.current.version,
+        tuple([g.version for g in target.good]),
+        at and (at.what.version, at.is_rollback, at.is_automatic, at.phase, bool(at.ref), bool(at.note)),
+        target.is_mixed,
+        target.drift_digest,
+        guarded,
+    )
+
+
+def _reading_key(reading: AlarmReading) -> Any:
+    return (reading.name, bool(reading.firing), reading.is_unknown)

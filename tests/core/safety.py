@@ -1,0 +1,390 @@
+"""What must hold at every step, whatever happened: the rules said a second time, by looking at two states and effects.
+
+Written without the functions that decide, as far as that goes, so that a slip there is not repeated here. Numbers in
+brackets are those of `docs/release-rules.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from core.ports import AlarmState
+from core.releases.approvals import is_granted, scopes_of
+from core.releases.bake import health
+from core.releases.decide import Decision, next_wake
+from core.releases.effects import StartDeployment
+from core.releases.events import (
+    AlarmReported,
+    DefinitionApplied,
+    DeploymentCancelled,
+    DeploymentFailed,
+    DeploymentSucceeded,
+    Event,
+    LiftRequested,
+    PromoteRequested,
+    ReconcileRequested,
+    StageTestReported,
+)
+from core.releases.pipeline import OnAlarm, Pipeline, Scope, ScopeKind, Stage
+from core.releases.state import (
+    Baking,
+    Deploying,
+    Installed,
+    Override,
+    PipelineState,
+    Release,
+    RollingBack,
+    StageRun,
+    Stopped,
+    TargetState,
+    Testing,
+)
+from core.releases.why import why
+from core.releases.world import World
+
+MOVING = Deploying | Testing | Baking
+CLOCKS_DIFFER = timedelta(seconds=5)
+
+
+def problems(before: PipelineState, event: Event, decision: Decision, world: World, now: datetime) -> Iterator[str]:
+    """Say what is unsafe about a step, one sentence each; nothing if all is well."""
+    after = decision.state
+    for effect in decision.effects:
+        if isinstance(effect, StartDeployment):
+            yield from _start(before, event, after, effect, world, now)
+    yield from _alarms(before, event, after)
+    yield from _passing(before, after, now)
+    yield from _leaving(before, event, after)
+    yield from _standing(after, world, now)
+
+
+# ---- what is started ------------------------------------------------------------------------------------------------
+
+
+def _start(
+    before: PipelineState, event: Event, after: PipelineState, effect: StartDeployment, world: World, now: datetime
+) -> Iterator[str]:
+    old = next((t for t in before.targets if t.name == effect.target), None)
+    at = old.deployment if old is not None else None
+    has_ended = at is None or any(
+        isinstance(event, kind) and event.key == at.key
+        for kind in (DeploymentSucceeded, DeploymentFailed, DeploymentCancelled)
+    )
+    if not has_ended and not (isinstance(event, ReconcileRequested) and event.choice == "dead"):
+        yield f"a deployment on {effect.target} was started on top of one that may be alive [26]"
+    run = after.stage(effect.stage).run
+    if run is None:
+        yield f"{effect.target} is deployed to, but nobody occupies {effect.stage} [2]"
+        return
+    if effect.is_rollback:
+        yield from _back(before, after, effect, run, old, now)
+        return
+    release = after.released(effect.what.release)
+    if run.release != release.id:
+        yield f"{release.version} is deployed to {effect.stage}, which another release occupies [2]"
+    for mark in after.bad:
+        here = mark.stage == effect.stage or after.definition.follows(effect.stage, mark.stage)
+        if mark.digest == release.digest and mark in before.bad and here:
+            yield f"{release.version} is bad in {mark.stage} and was deployed to {effect.stage} again [15]"
+    stage = after.definition_of(run).by_name[effect.stage]
+    count = len(stage.targets)
+    moving = sum(1 for t in after.targets_of(stage.name) if t.deployment is not None)
+    most = max(1, min(count * stage.batch.forward_percent, count * (100 - stage.batch.healthy_percent)) // 100)
+    if moving > most:
+        yield f"{moving} of {count} targets of {stage.name} are deployed to at a time [5]"
+    was = next((s.run for s in before.stages if s.name == effect.stage), None)
+    if was is None or was.release != release.id:
+        yield from _entry(before, after, release, stage, was, world, now)
+
+
+def _entry(
+    before: PipelineState,
+    after: PipelineState,
+    release: Release,
+    stage: Stage,
+    was: StageRun | None,
+    world: World,
+    now: datetime,
+) -> Iterator[str]:
+    who = f"{release.version} entered {stage.name}"
+    for name in stage.after:
+        passed_later = any(after.definition.follows(later, name) for later in release.passed)
+        if name in after.definition.by_name and name not in release.passed and not passed_later:
+            yield f"{who} without having passed {name} [1]"
+    if was is not None and not isinstance(was.phase, Stopped) and was == _run(after, stage.name):
+        yield f"{who}, which is occupied [2]"
+    for target in before.targets_of(stage.name):
+        if target.drift and target.drift == after.target(target.name).drift:
+            yield f"{who} though {target.name} was changed outside [27]"
+    if _override(after, release, stage, now) is not None:
+        return
+    for pause in after.pauses:
+        if _covers(pause.scope, stage) and (pause.until is None or pause.until > now):
+            yield f"{who} in a pause [21]"
+    if any(p.until is None or p.until > now for p in world.pauses):
+        yield f"{who} while all services were stopped [21]"
+    for freeze in world.freezes:
+        about = (not freeze.services or after.definition.service in freeze.services) and (
+            not freeze.scopes or freeze.scopes & {stage.name, stage.group}
+        )
+        if about and freeze.starts_at <= now < freeze.ends_at:
+            yield f"{who} in a freeze [22]"
+    for scope, _ in scopes_of(after.definition, stage):
+        asked = [r for r in after.approvals if r.release == release.id and r.scope == scope]
+        if after.release(release.id) and not any(is_granted(after, r, world, now) for r in asked):
+            yield f"{who} without approval [19]"
+    seen = health(after, after.definition, stage, now)
+    mended = was.phase.alarm if was is not None and isinstance(was.phase, Stopped) else ""
+    for name in (*seen.red, *seen.unknown):
+        scope = next((a.scope for a in after.definition.alarms if a.name == name), None)
+        if scope is None:
+            scope = next(r.scope for r in after.alarms if r.name == name)
+        runs = any(t.current is not None for t in _targets_under(before, scope))
+        if runs and name != mended:
+            yield f"{who} while {name} was in alarm or unknown [9, 10]"
+
+
+def _back(
+    before: PipelineState,
+    after: PipelineState,
+    effect: StartDeployment,
+    run: StageRun,
+    old: TargetState | None,
+    now: datetime,
+) -> Iterator[str]:
+    phase = run.phase
+    assert old is not None
+    if not isinstance(phase, RollingBack):
+        yield f"{effect.target} goes back, but {effect.stage} is not being rolled back"
+        return
+    leaving = after.released(run.release)
+    is_restored = old.current is not None and old.current.digest == effect.what.digest
+    good = [g for g in old.good if g.digest != leaving.digest]
+    if effect.what.digest not in {g.digest for g in good} and not is_restored:
+        yield f"{effect.target} goes back to {effect.what.version}, which is not known good there [13]"
+    if not phase.is_automatic:
+        return
+    usable = [g for g in good if g.digest not in after.missing_artifacts and not _is_bad(after, g, effect.stage)]
+    if not usable or usable[0].digest != effect.what.digest:
+        yield f"{effect.target} goes back to {effect.what.version}, not to the newest other good version [13]"
+    if leaving.is_one_way:
+        yield f"{leaving.version} is one-way and was rolled back automatically [17]"
+    was = _run(before, effect.stage)
+    goes_on = was is not None and isinstance(was.phase, RollingBack) and was.phase.since == phase.since
+    recent = old.rolled_back_at is not None and now - old.rolled_back_at < after.definition.rollback_guard
+    if recent and not goes_on:
+        yield f"{effect.target} is rolled back automatically for the second time within the guard [16]"
+
+
+# ---- alarms ---------------------------------------------------------------------------------------------------------
+
+
+def _alarms(before: PipelineState, event: Event, after: PipelineState) -> Iterator[str]:
+    if not isinstance(event, AlarmReported) or event.alarm_state is not AlarmState.ALARM:
+        return
+    reading = before.reading(event.alarm)
+    if reading is not None and (reading.firing or event.key in dict(reading.resolved)):
+        return
+    in_scope = []
+    for occupied in before.stages:
+        stage = before.stage_definition(occupied.name)
+        if stage is None or not _covers(event.scope, stage):
+            continue
+        run, watch = occupied.run, occupied.watch
+        entered_at = run.entered_at if run else watch.entered_at if watch else None
+        if entered_at and event.started_at and event.started_at < entered_at - CLOCKS_DIFFER:
+            continue
+        if run is not None:
+            if not isinstance(run.phase, MOVING) or event.alarm in run.red_at_entry:
+                continue
+            yield from _reacted(after, stage, run.release)
+            if stage.on_alarm is OnAlarm.ROLLBACK:
+                in_scope.append((stage.name, run.release))
+        elif watch is not None and stage.on_alarm is OnAlarm.ROLLBACK and event.alarm not in watch.red_at_entry:
+            yield from _reacted(after, stage, watch.release)
+            in_scope.append((stage.name, watch.release))
+    for name, release in in_scope:
+        for further in before.stages:
+            run = further.run
+            if run is None or run.release != release or not before.definition.follows(further.name, name):
+                continue
+            if isinstance(run.phase, MOVING):
+                definition = before.stage_definition(further.name)
+                assert definition is not None
+                yield from _reacted(after, definition, release)
+
+
+def _reacted(after: PipelineState, stage: Stage, release: str) -> Iterator[str]:
+    run = _run(after, stage.name)
+    if run is None or run.release != release:
+        digest = after.released(release).digest
+        if any(t.current and t.current.digest == digest for t in after.targets_of(stage.name)):
+            yield f"{stage.name} did not react to the alarm [8]"
+    elif not isinstance(run.phase, RollingBack | Stopped):
+        yield f"{stage.name} goes on in alarm [8]"
+
+
+# ---- passing and leaving --------------------------------------------------------------------------------------------
+
+
+def _passing(before: PipelineState, after: PipelineState, now: datetime) -> Iterator[str]:
+    known = {r.id: r for r in before.releases}
+    for release in after.releases:
+        old = known.get(release.id)
+        gained = [name for name in release.passed if old is None or name not in old.passed]
+        for name in gained:
+            yield from _passed(before, after, release, name, now)
+        if release.status.kind == "completed" and old is not None and old.status.kind != "completed":
+            last = after.definition.last_stages
+            if not last <= set(release.passed):
+                yield f"{release.version} is complete without having passed {', '.join(sorted(last))}"
+    goods = {t.name: {g.digest for g in t.good} for t in before.targets}
+    for target in after.targets:
+        for good in target.good:
+            fresh = good.digest not in goods.get(target.name, set())
+            if fresh and not _finished_bake(before, after, target.stage, good.release, now):
+                yield f"{good.version} counts as good on {target.name} without having baked there [13]"
+        if len(target.good) > after.definition.keep_good + 1:
+            yield f"{len(target.good)} good versions are kept on {target.name} [13]"
+
+
+def _passed(before: PipelineState, after: PipelineState, release: Release, name: str, now: datetime) -> Iterator[str]:
+    if _finished_bake(before, after, name, release.id, now):
+        return
+    stage = after.definition.by_name.get(name)
+    run = _run(before, name)
+    was_baking = run is not None and run.release == release.id and isinstance(run.phase, MOVING)
+    following = [s for s in after.definition.stages if name in s.after]
+    forced = any(_override(after, release, s, now) is not None for s in following)
+    if stage is None or not was_baking or not forced or stage.is_one_box:
+        yield f"{release.version} passed {name} without having finished its bake there [7, 23]"
+
+
+def _finished_bake(before: PipelineState, after: PipelineState, name: str, release: str, now: datetime) -> bool:
+    """Whether a bake can be over at `now`, judged by what was known before; a stage without a bake need not begin."""
+    run = _run(before, name)
+    if run is None or run.release != release:
+        # Entered and passed in one step: nothing was to be deployed, tested or baked.
+        stage = after.definition.by_name.get(name)
+        return stage is not None and not (stage.tests or stage.bake.duration or stage.bake.minimum_points)
+    stage = before.definition_of(run).by_name[name]
+    digest = before.released(release).digest
+    targets = {t.name for t in stage.targets}
+    if any(not (t.current and t.current.digest == digest) for t in after.targets_of(name) if t.name in targets):
+        return False
+    if not isinstance(run.phase, Baking):
+        needs_more = stage.bake.duration or stage.bake.minimum_points
+        return isinstance(run.phase, MOVING) and not needs_more and (not stage.tests or isinstance(run.phase, Testing))
+    most = run.phase.credited + (now - run.phase.credited_until)
+    return most >= stage.bake.duration and _is_healthy(after, run, stage, now)
+
+
+def _is_healthy(state: PipelineState, run: StageRun, stage: Stage, now: datetime) -> bool:
+    seen = health(state, state.definition, stage, now)
+    return bool(run.override) or not (seen.red or seen.unknown)
+
+
+def _leaving(before: PipelineState, event: Event, after: PipelineState) -> Iterator[str]:
+    known = {r.id: r for r in before.releases}
+    for release in after.releases:
+        old = known.get(release.id)
+        if old is None or old.status.kind == release.status.kind:
+            continue
+        if release.status.kind == "superseded":
+            yield from _superseded(before, event, old)
+        if release.status.kind == "live" and not isinstance(event, PromoteRequested | LiftRequested):
+            yield f"{release.version} came back to the line by itself [15]"
+        if release.status.kind == "rolled_back" and not any(m.digest == release.digest for m in after.bad):
+            yield f"{release.version} was rolled back, and is not bad [15]"
+    for mark in before.bad:
+        allowed = isinstance(event, LiftRequested | DefinitionApplied)
+        if not allowed and not any(m.digest == mark.digest for m in after.bad):
+            yield f"it was forgotten that {mark.version} is bad [15]"
+    for pause in before.pauses:
+        ended = pause.until is not None
+        if not ended and pause.id not in {p.id for p in after.pauses} and "Resume" not in type(event).__name__:
+            yield "a pause without an end was lifted by nobody [21]"
+
+
+def _superseded(before: PipelineState, event: Event, release: Release) -> Iterator[str]:
+    stopping = DeploymentFailed | DeploymentCancelled | StageTestReported | AlarmReported | ReconcileRequested
+    if isinstance(event, stopping):
+        return  # It came to stand still first, and what stands still waits.
+    runs = [s.run for s in before.stages if s.run is not None and s.run.release == release.id]
+    moving = [run for run in runs if not isinstance(run.phase, Stopped)]
+    waits = any(
+        stage.name not in release.passed and all(name in release.passed for name in stage.after)
+        for stage in before.definition.stages
+        if not any(s.name == stage.name and s.run is not None and s.run.release == release.id for s in before.stages)
+    )
+    if moving and not waits:
+        yield f"{release.version} was overtaken while it moved [3]"
+
+
+# ---- how things stand afterwards ------------------------------------------------------------------------------------
+
+
+def _standing(after: PipelineState, world: World, now: datetime) -> Iterator[str]:
+    for occupied in after.stages:
+        run = occupied.run
+        if run is None:
+            continue
+        busy = any(t.deployment is not None for t in after.targets_of(occupied.name))
+        if isinstance(run.phase, RollingBack) and not busy:
+            yield f"the rollback in {occupied.name} does not start [14]"
+        if isinstance(run.phase, Deploying) and not busy:
+            yield f"{occupied.name} is deploying, and nothing is in flight [25]"
+    all_reasons = why(after, world, now)
+    explained = {r.release.id for r in all_reasons if r.reasons}
+    for release in after.releases:
+        if release.is_live and release.id not in explained:
+            yield f"{release.version} is held without a reason [25]"
+    for found in all_reasons:
+        if any(not reason.sentence for reason in found.reasons):
+            yield f"a reason for {found.release.version} has no words [25]"
+        if any(reason.clears_at is not None and reason.clears_at <= now for reason in found.reasons):
+            yield f"a reason for {found.release.version} should be gone already [25]"
+    if (wake := next_wake(after, world, now)) is not None and wake <= now:
+        yield "it wants to be woken in the past"
+
+
+# ---- small readings -------------------------------------------------------------------------------------------------
+
+
+def _run(state: PipelineState, name: str) -> StageRun | None:
+    return next((s.run for s in state.stages if s.name == name), None)
+
+
+def _covers(scope: Scope, stage: Stage) -> bool:
+    return (
+        scope.kind is ScopeKind.SERVICE
+        or (scope.kind is ScopeKind.GROUP and scope.name == stage.group)
+        or (scope.kind is ScopeKind.STAGE and scope.name == stage.name)
+        or (scope.kind is ScopeKind.TARGET and scope.name in {t.name for t in stage.targets})
+    )
+
+
+def _targets_under(state: PipelineState, scope: Scope) -> Iterator[TargetState]:
+    stages = {s.name for s in state.definition.stages if _covers(scope, s)}
+    for target in state.targets:
+        if target.stage in stages and (scope.kind is not ScopeKind.TARGET or target.name == scope.name):
+            yield target
+
+
+def _override(state: PipelineState, release: Release, stage: Stage, now: datetime) -> Override | None:
+    for override in state.overrides:
+        is_seconded = override.seconded_by is not None and override.seconded_by.id != override.by.id
+        is_about = override.release == release.id and override.stage == stage.name
+        if is_about and now < override.expires_at and (is_seconded or not stage.is_production):
+            return override
+    return None
+
+
+def _is_bad(state: PipelineState, installed: Installed, stage: str) -> bool:
+    definition: Pipeline = state.definition
+    return any(
+        m.digest == installed.digest
+        and (m.stage == stage or definition.follows(stage, m.stage) or m.stage not in definition.by_name)
+        for m in state.bad
+    )
