@@ -631,23 +631,16 @@ def _declare_dead(draft: Draft, event: ReconcileRequested, busy: list[TargetStat
         assert at is not None, "a lost deployment is there"
         draft.put_target(replace(target, deployment=None, is_mixed=True))
         run = draft.state.stage(target.stage).run
-        if run is not None and isinstance(run.phase, Deploying):
-            stage = draft.state.definition_of(run).by_name[target.stage]
-            rollback.roll_back_target(
-                draft,
-                stage.name,
-                draft.state.released(run.release),
-                draft.state.target(target.name),
-                f"{event.by.name} declared its deployment dead",
-            )
-        elif run is not None and at.is_rollback and isinstance(run.phase, RollingBack):
-            rollback.failed(
-                draft,
-                target.stage,
-                draft.state.released(run.release),
-                target.name,
-                f"{event.by.name} declared its deployment dead",
-            )
+        assert run is not None, "a stage that is deployed to is occupied"
+        release, ended = draft.state.released(run.release), draft.state.target(target.name)
+        because = f"{event.by.name} declared its deployment dead"
+        if at.is_rollback:
+            if isinstance(run.phase, RollingBack):
+                rollback.failed(draft, target.stage, release, target.name, because)
+        elif isinstance(run.phase, Deploying):
+            rollback.roll_back_target(draft, target.stage, release, ended, because)
+        else:
+            rollback.another_failed(draft, target.stage, release, ended, because)
     names = listed(t.name for t in lost)
     draft.answer = f"The deployment on {names} counts as dead."
     draft.tell(
@@ -696,9 +689,15 @@ def retry(draft: Draft, event: RetryRequested) -> None:
     for page in draft.state.pages:
         if page.stage == name:
             draft.end_page(page, f"{event.by.name} retries.")
+    is_bad = any(m.digest == release.digest for m in holding_marks(draft.state, release, stage))
     match phase.cause:
-        case StopCause.ROLLBACK_FAILED | StopCause.GUARD | StopCause.NO_KNOWN_GOOD | StopCause.ONE_WAY:
+        case StopCause.ROLLBACK_FAILED | StopCause.GUARD | StopCause.NO_KNOWN_GOOD | StopCause.ONE_WAY if is_bad:
             rollback.roll_back(draft, name, release, reason=f"{event.by.name} retries the rollback", by=event.by)
+        case _ if is_bad:
+            raise CommandRefused(
+                f"{release.version} was rolled back in another stage since, and is bad.",
+                mend="Roll it back here as well, or ask an owner to lift it.",
+            )
         case StopCause.TEST_FAILED | StopCause.TEST_ERRORED if stage.tests:
             draft.put_phase(name, Deploying(since=draft.now))
         case _:

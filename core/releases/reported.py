@@ -36,6 +36,7 @@ from core.releases.state import (
     Release,
     RollingBack,
     StopCause,
+    Stopped,
     TargetState,
     Testing,
 )
@@ -193,6 +194,10 @@ def _deployment_ended_badly(
     if at.is_rollback:
         if isinstance(run.phase, RollingBack):
             _next_good_or_stop(draft, stage, release, run.phase, target, at, reason)
+        return
+    if isinstance(run.phase, RollingBack | Stopped):
+        if not untouched:
+            rollback.another_failed(draft, stage.name, release, target, reason)
         return
     if not isinstance(run.phase, Deploying):
         return

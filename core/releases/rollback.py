@@ -157,6 +157,35 @@ def roll_back_target(draft: Draft, name: str, release: Release, target: TargetSt
     )
 
 
+def another_failed(draft: Draft, name: str, release: Release, target: TargetState, reason: str) -> None:
+    """A target fails when its stage already stands still, or rolls another one back alone: it goes back as well [12].
+
+    Where the whole stage goes back the plan has it already; what was cancelled or left for diagnosis stays.
+    """
+    run = draft.state.stage(name).run
+    assert run is not None, "a stage that is deployed to is occupied"
+    match run.phase:
+        case RollingBack(ends_in_stop=True) as phase:
+            goal = good_for(draft.state, target, release.digest)
+            forbidden = _forbidden(draft, release, [target])
+            if goal is None or forbidden is not None:
+                rest = forbidden[1] if forbidden else f"there is no known good version on {target.name} to go back to"
+                sentence = f"{title(draft.definition, release)} failed on {target.name} in {name} as well: {reason}"
+                draft.page(name, release.id, f"{sentence}; {rest}")
+                return
+            draft.put_phase(name, replace(phase, plan=(*phase.plan, (target.name, goal))))
+            draft.tell(
+                release.id,
+                "rolling_back",
+                f"{title(draft.definition, release)} failed on {target.name} as well: {reason}. It goes back to "
+                f"{goal.version}.",
+            )
+        case Stopped(cause=StopCause.TARGET_FAILED | StopCause.NO_KNOWN_GOOD | StopCause.GUARD | StopCause.ONE_WAY):
+            roll_back_target(draft, name, release, target, reason)
+        case _:
+            pass
+
+
 def _begin(draft: Draft, name: str, release: Release, phase: RollingBack) -> None:
     """Occupy the stage with a rollback, whoever was there before."""
     before = draft.state.stage(name)
