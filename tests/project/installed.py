@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.project.dockerfile import ROOT, of
+from tests.project.processes import clean_environment
 
 PLACE = "/opt/andon"
 """Where the image has it; elsewhere here."""
@@ -56,15 +56,6 @@ def install(into: Path) -> None:
             ["bash", "-euc", command], cwd=source, env=clean_environment(), capture_output=True, text=True, check=False
         )
         assert ended.returncode == 0, f"{step.text}\n{ended.stdout}{ended.stderr}"
-
-
-def clean_environment() -> dict[str, str]:
-    """This process's environment without what would lead Python back to the checkout."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PYTHON", "PYTEST", "VIRTUAL_ENV", "ANDON_", "SLACK_", "COV_"))
-    }
 
 
 def _copy(name: str, to: Path) -> None:

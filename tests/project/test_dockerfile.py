@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import fnmatch
 import json
@@ -10,29 +9,46 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from bot.render import Templates
 from examples.local_stack import free_port
 from tests.project.dockerfile import ROOT, instructions, of
-from tests.project.installed import Installed, clean_environment, install, installed
+from tests.project.installed import Installed, install, installed
+from tests.project.processes import started, until_it_answers
 
 PIPELINE = """\
 service: checkout
 team: checkout
 channel: "#checkout"
-deployer:
-  use: processes
-  with: {root: FRONTS, front: {name: beta, port: 8081}}
+deployer: {use: theirs, with: {greeting: hello}}
 stages:
   - name: beta
-    targets: [{name: checkout-beta, with: {share: 100}}]
+    targets: [checkout-beta]
 """
+THEIRS = """\
+from core.errors import PermanentError
+from core.ports import RunningVersion
+
+class Theirs:
+    @classmethod
+    def from_settings(cls, settings, targets):
+        assert dict(settings) == {"greeting": "hello"}, settings
+        assert set(targets) == {"checkout-beta"}, targets
+        return cls()
+
+    async def start(self, request):
+        raise PermanentError("Nothing is deployed here.")
+
+    async def find(self, key):
+        return None
+
+    async def running_version(self, target):
+        return RunningVersion("sha256:theirs", "7.7.7")
+"""
+"""A deployer of somebody else's package, which declares it as docs/deployers.md says."""
 
 
 # ---- the rules ------------------------------------------------------------------------------------------------------
@@ -123,7 +139,7 @@ class TestInstalled:
         assert "pause SERVICE" in told.stdout
 
     def test_definitions_are_checked(self, andon: Installed, tmp_path: Path) -> None:
-        checked = andon.run("andon", "check", str(_configuration(tmp_path)))
+        checked = andon.run("andon", "check", str(_configuration(tmp_path)), PYTHONPATH=str(_package(tmp_path)))
         assert checked.returncode == 0, checked.stdout + checked.stderr
         assert "checkout" in checked.stdout
 
@@ -150,20 +166,40 @@ class TestInstalled:
         missing = [name for name in listed.stdout.splitlines() if not (Path(site.stdout.strip()) / name).is_file()]
         assert missing == []
 
-    async def test_the_bot_runs_and_its_health_check_sees_it(self, andon: Installed, tmp_path: Path) -> None:
-        """Migrations run, the port answers; the health check fails again once it is over."""
+    async def test_the_bot_runs_with_a_deployer_of_others(self, andon: Installed, tmp_path: Path) -> None:
+        """Migrations run, the port answers, targets are looked at; the health check fails again once it is over."""
         port = str(free_port())
-        async with _bot(andon, _configuration(tmp_path), tmp_path / "state", port):
-            assert (tmp_path / "state" / "andon.db").is_file()
+        log, state, (program, *words) = tmp_path / "log", tmp_path / "state", of("CMD")[0].words
+        settings = {"ANDON_CONFIG": str(_configuration(tmp_path)), "ANDON_STATE": str(state), "PORT": port}
+        settings |= {"PYTHONPATH": str(_package(tmp_path)), "ANDON_ADMIN_TOKEN": "operator-test"}
+        program = str(andon.environment / "bin" / program)
+        async with started(program, *words, cwd=andon.elsewhere, log=log, environment=settings) as process:
+            await until_it_answers(f"http://127.0.0.1:{port}/healthz", process, log)
+            assert (state / "andon.db").is_file()
             assert _health(andon, port).returncode == 0
+            own = {"ANDON_URL": f"http://127.0.0.1:{port}", "ANDON_TOKEN": "operator-test"}
+            while "7.7.7" not in (told := andon.run("andon", "status", "checkout", **own).stdout):
+                assert process.returncode is None, told
+            process.terminate()
+            assert await process.wait() == 0, "SIGTERM, as `docker stop` sends it, ends it well"
         assert _health(andon, port).returncode != 0
 
 
 def _configuration(directory: Path) -> Path:
     root = directory / "config"
     (root / "pipelines").mkdir(parents=True)
-    (root / "pipelines" / "checkout.yaml").write_text(PIPELINE.replace("FRONTS", str(directory / "fronts")))
+    (root / "pipelines" / "checkout.yaml").write_text(PIPELINE)
     (root / "org.yaml").write_text("teams: {checkout: {members: [ann]}}\npeople: {ann: {name: Ann}}\n")
+    return root
+
+
+def _package(directory: Path) -> Path:
+    """A package that was installed beside: a module, and what it declares."""
+    root = directory / "site"
+    (root / "theirs-1.0.dist-info").mkdir(parents=True)
+    (root / "theirs.py").write_text(THEIRS)
+    (root / "theirs-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (root / "theirs-1.0.dist-info" / "entry_points.txt").write_text("[andon.deployers]\ntheirs = theirs:Theirs\n")
     return root
 
 
@@ -174,37 +210,3 @@ def _health(andon: Installed, port: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["/bin/sh", "-c", command], env={"PATH": path, "PORT": port}, capture_output=True, text=True, check=False
     )
-
-
-@asynccontextmanager
-async def _bot(andon: Installed, config: Path, state: Path, port: str) -> AsyncIterator[None]:
-    """The image's command, until the block ends; SIGTERM, as `docker stop` sends it, ends it well."""
-    command = of("CMD")[0].words
-    process = await asyncio.create_subprocess_exec(
-        str(andon.environment / "bin" / command[0]),
-        *command[1:],
-        cwd=andon.elsewhere,
-        env=clean_environment() | {"ANDON_CONFIG": str(config), "ANDON_STATE": str(state), "PORT": port},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    assert process.stdout is not None
-    try:
-        async with aiohttp.ClientSession() as session, asyncio.timeout(60):
-            while not await _answers(session, f"http://127.0.0.1:{port}/healthz"):
-                assert process.returncode is None, (await process.stdout.read()).decode()
-                await asyncio.sleep(0.1)  # it lives elsewhere
-        yield
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        told, _ = await process.communicate()
-    assert process.returncode == 0, told.decode()
-
-
-async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
-    try:
-        async with session.get(url) as answer:
-            return answer.status == 200
-    except aiohttp.ClientConnectionError:
-        return False
