@@ -31,9 +31,10 @@ class Killed(BaseException):
 
 @dataclass
 class Trap:
-    """A checkpoint that stops the program at the point of this number, once; counts all points on the way."""
+    """A checkpoint that stops the program once: at the point of this number, or the first whose name begins so."""
 
     at: int = -1
+    on: str = "(nowhere)"
     names: list[str] = field(default_factory=list)
     sprung: str = ""
     dead: asyncio.Event = field(default_factory=asyncio.Event)
@@ -45,7 +46,7 @@ class Trap:
         with self._lock:
             number = len(self.names)
             self.names.append(name)
-            is_first = number == self.at
+            is_first = not self.sprung and (number == self.at or name.startswith(self.on))
             if is_first:
                 self.sprung = name
             # A dead program passes no further points.
@@ -55,6 +56,11 @@ class Trap:
             self._loop.call_soon_threadsafe(self.dead.set)
         raise Killed(self.sprung)
 
+    def spring(self) -> None:
+        """Stop at whatever point comes next."""
+        with self._lock:
+            self.at = len(self.names)
+
 
 def line(smoke: str) -> dict[str, Any]:
     """The shop, with two targets in its wave."""
@@ -63,7 +69,7 @@ def line(smoke: str) -> dict[str, Any]:
     return file
 
 
-# ---- the acts ---------------------------------------------------------------------------------------------------------
+# ---- the acts -------------------------------------------------------------------------------------------------------
 
 
 async def _announced(s: Story, version: str, **more: Any) -> None:
@@ -156,11 +162,11 @@ ACTS: tuple[Deed, ...] = (
 )  # fmt: skip
 
 
-# ---- running it -------------------------------------------------------------------------------------------------------
+# ---- running it -----------------------------------------------------------------------------------------------------
 
 
 async def prepare(path: Path) -> Path:
-    """A database in which 1.0.0 runs everywhere and is known to be good; made once, copied for each run."""
+    """A directory with a database in which 1.0.0 runs everywhere and is good; made once, copied for each run."""
     async with story(path, line(""), has_slack=False, has_pager=False) as s:
         await s.announce("1.0.0")
         status, answer = await s.call("POST", "/api/tokens", {"name": "ann", "actor": "ann", "scopes": ["act"]})
@@ -170,19 +176,21 @@ async def prepare(path: Path) -> Path:
         assert not answer["refused"], answer
         await s.advance(hours=2)
         assert s.state.releases[-1].status.kind == "completed"
-    return path / "andon.db"
+    return path
 
 
 @dataclass(frozen=True)
 class Ending:
-    """What a run came to; equal for all runs, wherever they were stopped."""
+    """What a run came to; equal for all runs, wherever they were stopped. Keys are numbers and may differ."""
 
     running: Mapping[str, str | None]
     releases: tuple[tuple[str, str], ...]
+    deployed: tuple[tuple[str, str, bool], ...]
+    """Target, version and whether it went back, of every deployment that was begun."""
     said: tuple[str, ...]
-    posted: Mapping[str, int]
-    started: Mapping[str, int]
-    paged: tuple[tuple[str, str], ...]
+    posted_twice: tuple[str, ...]
+    started_twice: tuple[str, ...]
+    paged: tuple[str, ...]
     overlaps: tuple[tuple[str, str, str], ...]
     open_effects: tuple[int, int]
     broken_chains: Mapping[str, int | None]
@@ -190,8 +198,7 @@ class Ending:
 
 async def told(path: Path, base: Path, trap: Trap, **how: Any) -> Ending:
     """The whole story on a copy of the base; stopped where the trap is, started again, and told to its end."""
-    path.mkdir()
-    shutil.copyfile(base, path / "andon.db")
+    shutil.copytree(base, path)
     async with story(path, start=False, smokes=line, **how) as s:
         for target in TARGETS:
             s.outside.replace(target, digest("1.0.0"), "1.0.0")
@@ -243,10 +250,12 @@ async def _ending(s: Story) -> Ending:
     return Ending(
         running=s.running,
         releases=tuple((release.version, release.status.kind) for release in s.state.releases),
+        deployed=tuple(sorted((r.target, r.version, r.is_rollback) for r in s.script.requests)),
         said=tuple(sorted(said)),
-        posted=s.keys_posted(),
-        started=s.starts(),
-        paged=tuple(sorted(pages)),
+        posted_twice=tuple(key for key, times in s.keys_posted().items() if times > 1),
+        started_twice=tuple(key for key, times in s.starts().items() if times > 1),
+        # A pager knows a repeat by its key: the same call twice is one.
+        paged=tuple(sorted(kind for _, kind in pages)),
         overlaps=tuple(s.outside.overlaps),
         open_effects=await s.counts(),
         broken_chains=chains,

@@ -8,17 +8,19 @@ exactly there, thrown away, started again on the same file, and must come to the
 from __future__ import annotations
 
 import asyncio
-import itertools
+import logging
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.crashes.line import ACTS, TARGETS, Ending, Trap, prepare, told
+from core.ports import DeploymentRef, DeploymentRequest
+from integrations.scripted import ScriptedDeployer
+from tests.crashes.line import TARGETS, Ending, Trap, prepare, told
 
 SLICES = 24
 MISSED_MOST = 0.05
@@ -43,10 +45,19 @@ def memory() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
+@pytest.fixture(autouse=True)
+def in_silence() -> Iterator[None]:
+    """Every death is logged with all that it interrupted; hundreds of them help nobody."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
 @pytest.fixture(scope="session")
 def reference(memory: Path) -> Reference:
+    (memory / "base").mkdir()
+
     async def tell() -> Reference:
-        (memory / "base").mkdir()
         base = await prepare(memory / "base")
         trap = Trap()
         return Reference(base, await told(memory / "reference", base, trap), trap.names)
@@ -54,15 +65,17 @@ def reference(memory: Path) -> Reference:
     return asyncio.run(tell())
 
 
-def test_the_story_goes_as_it_should(reference: Reference) -> None:
+def test_the_story_goes_as_it_should(reference: Reference, record_property: Callable[[str, object], None]) -> None:
     ending = reference.ending
+    record_property("points", len(reference.points))
     print(f"\n{len(reference.points)} points: {Counter(name.split(':')[0] for name in reference.points)}")
     print(sorted(Counter(":".join(name.split(":")[:3]) for name in reference.points).items()))
     assert ending.running == dict.fromkeys(TARGETS, "1.1.1")
     assert ending.releases == (("1.0.0", "completed"), ("1.1.0", "rolled_back"), ("1.1.1", "completed"))
-    assert set(ending.posted.values()) == {1}
-    assert set(ending.started.values()) == {1}
-    assert [kind for _, kind in ending.paged] == ["page", "end"]
+    assert ending.posted_twice == ()
+    assert ending.started_twice == ()
+    assert ending.paged == ("end", "page")
+    assert len(ending.deployed) == len(set(ending.deployed)) + 1, "only the failed rollback of box-1 was begun again"
     assert ending.overlaps == ()
     assert ending.open_effects == (0, 0)
     assert ending.broken_chains == {"shop": None}
@@ -88,3 +101,34 @@ async def test_stopped_at_a_point_it_comes_to_the_same_end(number: int, memory: 
         assert ending == reference.ending, f"stopped at {point}, {trap.sprung}"
     assert all(point >= len(reference.points) * (1 - MISSED_MOST) for point in missed), missed
     assert sprung
+
+
+async def test_a_deployer_that_does_not_look_first_would_be_caught(memory: Path, reference: Reference) -> None:
+    """A seeded mistake: it never finds what was begun; stopped before its start was recorded, it is started again."""
+    trap = Trap()
+
+    class Forgetful(ScriptedDeployer):
+        async def start(self, request: DeploymentRequest) -> DeploymentRef:
+            begun = await super().start(request)
+            if not trap.sprung:
+                trap.spring()
+            return begun
+
+        async def find(self, key: str) -> DeploymentRef | None:
+            await super().find(key)
+            return None
+
+    ending = await told(memory / "forgetful", reference.base, trap, deployer=Forgetful)
+    assert trap.sprung
+    assert len(ending.started_twice) == 1
+    assert ending != reference.ending
+
+
+async def test_a_post_that_does_not_look_first_would_be_caught(memory: Path, reference: Reference) -> None:
+    """Without the scope to read the channel nobody can look: the post is repeated, and says so."""
+    trap = Trap(on="deliver:after:Tell")
+    ending = await told(memory / "blind", reference.base, trap, scopes_missing=("channels:history", "groups:history"))
+    assert trap.sprung
+    assert len(ending.posted_twice) == 1
+    assert sum("Posted again" in text for text in ending.said) == 1
+    assert ending != reference.ending

@@ -29,12 +29,12 @@ from bot.settings import Secret, Settings
 from bot.slack import Limits
 from bot.slack_client import Pace
 from bot.slack_post import EVENT_TYPE, Pacing
-from core.ports import Deployer
+from core.ports import Deployer, DeploymentRequest
 from core.releases.organisation import read_organisation
 from core.releases.pipeline import Pipeline
 from core.releases.soundness import read_pipeline
 from core.releases.state import PipelineState
-from integrations.scripted import OutsideWorld, Script, ScriptedDeployer
+from integrations.scripted import Act, OutsideWorld, Script, ScriptedDeployer
 from simulator.people import Seen, Simulator
 from simulator.person import Person
 from storage.journal import sqlite_url
@@ -47,7 +47,7 @@ MOST_STEPS = 2_000
 """Due instants that one `advance` may meet; more means that something never comes to rest."""
 
 
-# ---- what is released, and by whom ------------------------------------------------------------------------------------
+# ---- what is released, and by whom ----------------------------------------------------------------------------------
 
 
 def people(**more: Any) -> dict[str, Any]:
@@ -59,13 +59,15 @@ def people(**more: Any) -> dict[str, Any]:
     return {
         "people": {**named, "ci": {"name": "CI", "bot": True}},
         "groups": {"approvers": ["ann", "bob", "carol"], "on-call": ["bob", "dave"]},
-        "teams": {"shop": {"members": ["ann", "bob", "carol", "dave"], "owners": ["ann", "carol"], "on_call": "on-call"}},
+        "teams": {
+            "shop": {"members": ["ann", "bob", "carol", "dave"], "owners": ["ann", "carol"], "on_call": "on-call"}
+        },
         **more,
     }
 
 
 def shop(smoke: str = "", **more: Any) -> dict[str, Any]:
-    """pipelines/shop.yaml as a mapping: beta, then one-box and wave-1 of production; `smoke` is what beta's test asks."""
+    """pipelines/shop.yaml as a mapping: beta, then one-box and wave-1 of production; beta's test asks `smoke`."""
     beta: dict[str, Any] = {"name": "beta", "targets": ["beta-1"], "bake": "0s"}
     if smoke:
         beta["tests"] = [{"name": "smoke", "use": "http", "with": {"url": smoke, "within": "100ms"}, "timeout": "1s"}]
@@ -86,7 +88,10 @@ def shop(smoke: str = "", **more: Any) -> dict[str, Any]:
         ],
         "groups": {"production": {"approval": {"count": 1, "by": ["approvers"]}}},
         "alarms": [
-            {"name": "errors", "source": "webhook", "scope": "production", "silence_is": "ok", "match": {"alarm": "errors"}},
+            {
+                "name": "errors", "source": "webhook", "scope": "production", "silence_is": "ok",
+                "match": {"alarm": "errors"},
+            },
             {
                 "name": "latency", "source": "alertmanager", "scope": "wave-1", "silence_is": "ok",
                 "match": {"alertname": "ShopSlow"},
@@ -120,12 +125,26 @@ def workspace(*, without: Sequence[str] = (), channels: Sequence[str] = ("shop",
     return {
         "users": [{"id": user, "name": name, "email": f"{name}@example.com"} for name, user in PEOPLE.items()]
         + [{"id": "UZOE", "name": "zoe"}],
-        "channels": [{"id": f"C{name.upper()}", "name": name, "members": [*names, "zoe", "andon"]} for name in channels],
+        "channels": [
+            {"id": f"C{name.upper()}", "name": name, "members": [*names, "zoe", "andon"]} for name in channels
+        ],
         "manifest": plan,
     }
 
 
-# ---- what stands outside ----------------------------------------------------------------------------------------------
+# ---- what stands outside --------------------------------------------------------------------------------------------
+
+
+class Played(Script):
+    """A script that remembers which deployments were really begun, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[DeploymentRequest] = []
+
+    def __call__(self, request: DeploymentRequest) -> Act:
+        self.requests.append(request)
+        return super().__call__(request)
 
 
 @dataclass
@@ -167,7 +186,7 @@ def unhurried() -> Pacing:
     return Pacing(posts=Pace(every=0.0, burst=1_000), edits=Pace(every=0.0, burst=1_000), debounce=0.0)
 
 
-# ---- the story --------------------------------------------------------------------------------------------------------
+# ---- the story ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(kw_only=True)
@@ -178,14 +197,14 @@ class Story:
     simulator: Simulator
     clock: FakeClock
     outside: OutsideWorld
-    script: Script
+    script: Played
     receiver: Receiver
     files: Definitions
     parts: Parts
     settings: Settings
     bot: App | None = None
 
-    # ---- the bot ------------------------------------------------------------------------------------------------------
+    # ---- the bot ----------------------------------------------------------------------------------------------------
 
     @property
     def app(self) -> App:
@@ -245,7 +264,7 @@ class Story:
         known = [at for at in (due, self.app.engine.next_wake()) if at is not None]
         return min(known, default=self.clock.now() + timedelta(days=365))
 
-    # ---- people and machines ------------------------------------------------------------------------------------------
+    # ---- people and machines ----------------------------------------------------------------------------------------
 
     @property
     def ann(self) -> Person:
@@ -264,7 +283,13 @@ class Story:
         return self.simulator.person("dave")
 
     async def announce(
-        self, version: str, *, author: str = "bob@example.com", title: str = "A change", settle: bool = True, **more: Any
+        self,
+        version: str,
+        *,
+        author: str = "bob@example.com",
+        title: str = "A change",
+        settle: bool = True,
+        **more: Any,
     ) -> dict[str, Any]:
         """CI announces a version with one change; returns the answer."""
         body = {
@@ -313,7 +338,7 @@ class Story:
         await self.to_production(version, by, **more)
         await self.advance(hours=3, until=lambda: "is everywhere" in self.card(version).text)
 
-    # ---- what can be seen ---------------------------------------------------------------------------------------------
+    # ---- what can be seen -------------------------------------------------------------------------------------------
 
     @property
     def state(self) -> PipelineState:
@@ -399,12 +424,13 @@ async def story(
     channels: Sequence[str] = ("shop",),
     start: bool = True,
     smokes: Callable[[str], Mapping[str, Any]] = shop,
+    deployer: Callable[[OutsideWorld], Deployer] = ScriptedDeployer,
     retry_delays: Sequence[float] = (0,),
     **parts: Any,
 ) -> AsyncIterator[Story]:
     """Open the workspace and the outside world, and start the bot; `smokes` makes the file from the test's address."""
     clock = FakeClock()
-    script = Script()
+    script = Played()
     outside = OutsideWorld(script)
     async with (
         asyncio.timeout(60),
@@ -430,9 +456,9 @@ async def story(
             pager_secret=Secret(PAGER_SECRET if has_pager else ""),
         )
 
-        def deployer(name: str, _settings: Mapping[str, Any], _targets: Mapping[str, Any]) -> Deployer:
+        def built(name: str, _settings: Mapping[str, Any], _targets: Mapping[str, Any]) -> Deployer:
             assert name == "scripted", name
-            return ScriptedDeployer(outside)
+            return deployer(outside)
 
         told = Story(
             path=path,
@@ -445,7 +471,7 @@ async def story(
             parts=Parts(
                 **{
                     "clock": clock,
-                    "build_deployer": deployer,
+                    "build_deployer": built,
                     "checkpoint": no_checkpoint,
                     "pacing": unhurried(),
                     "limits": Limits(),
