@@ -112,6 +112,8 @@ def eligible(state: PipelineState, request: ApprovalRequest, world: World) -> tu
 
 def valid_votes(state: PipelineState, request: ApprovalRequest, world: World) -> int:
     """How many of the votes still count: the voter is still asked, and had no part in the changes."""
+    if not request.votes:
+        return 0
     may = eligible(state, request, world)
     return len({vote.by.id for vote in request.votes if vote.by.id in may})
 

@@ -283,12 +283,13 @@ def roll_back(draft: Draft, event: RollbackRequested) -> None:
     if not doable:
         _refuse_rollback(draft, plan, event.to_version)
     for name, release in doable:
-        current = draft.state.stage(name).run
-        if current is not None and current.release != release.id and isinstance(current.phase, Stopped):
-            draft.put_run(name, None)
         rollback.roll_back(
             draft, name, release, reason=f"{event.by.name}: {reason}", by=event.by, to_version=event.to_version
         )
+    for name, release in doable:
+        for further in rollback.stages_rolled_back_with(draft.state, name, release):
+            because = f"{event.by.name}: {reason} (it went bad in {name})"
+            rollback.roll_back(draft, further, release, reason=because, by=event.by)
     left = [name for name, _ in plan if name not in {n for n, _ in doable}]
     rest = f" {listed(left)} cannot go back: no known good version is left there." if left else ""
     versions = listed(dict.fromkeys(release.version for _, release in doable))
@@ -527,6 +528,11 @@ def lift(draft: Draft, event: LiftRequested) -> None:
     reason = _reason(event.reason, "lift")
     release = _named(draft, event.version)
     own = [m for m in draft.state.bad if m.digest == release.digest]
+    going = [s.name for s in draft.state.stages if s.run is not None and _goes_back(s.run, release)]
+    if going and own:
+        raise CommandRefused(
+            f"{release.version} is being rolled back in {listed(going)}.", mend="Lift it when the rollback is over."
+        )
     held = {m for s in draft.definition.stages for m in holding_marks(draft.state, release, s)}
     if not own and not held:
         raise CommandRefused(f"{release.version} is not bad, and nothing bad is known in it.")
@@ -552,6 +558,10 @@ def lift(draft: Draft, event: LiftRequested) -> None:
         f"{event.by.name} lets {title(draft.definition, release)} past its bad mark: {reason}.",
         is_broadcast=True,
     )
+
+
+def _goes_back(run: StageRun, release: Release) -> bool:
+    return run.release == release.id and isinstance(run.phase, RollingBack)
 
 
 def reconcile(draft: Draft, event: ReconcileRequested) -> None:

@@ -79,6 +79,22 @@ class Draft:
         if release:
             self.touch(release, at_once=is_broadcast or bool(asks))
 
+    def untell(self, release: str, topic: str, asks: tuple[str, ...]) -> bool:
+        """Take back what this decision was to say of the same, so that one sentence says all of it and asks once."""
+        before = next(
+            (
+                effect
+                for effect in self._effects
+                if isinstance(effect, Tell) and (effect.release, effect.topic, effect.asks) == (release, topic, asks)
+            ),
+            None,
+        )
+        if before is None:
+            return False
+        self._effects.remove(before)
+        self.reasons.remove(before.sentence)
+        return True
+
     def touch(self, release: str, *, at_once: bool = False) -> None:
         """The card of this release must be drawn again."""
         self._cards[release] = self._cards.get(release, False) or at_once

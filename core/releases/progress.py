@@ -94,6 +94,8 @@ def _supersede_behind(draft: Draft, stage: Stage, first: Release) -> bool:
 
 def _supersede_older_than_running(draft: Draft, stage: Stage) -> bool:
     moved = False
+    if not any(waits_at(draft.state, release, stage) for release in draft.state.releases):
+        return False
     for target in draft.state.targets_of(stage.name):
         current = target.current
         by = draft.state.release(current.release) if current else None
@@ -147,8 +149,7 @@ def _ask_approval(draft: Draft, stage: Stage, release: Release) -> bool:
         draft.tell(
             release.id,
             "approval_asked",
-            f"{title(draft.definition, release)} needs {count} before it enters {place(scope)}. "
-            f"The request lapses in {duration(rule.expires)}.",
+            f"{title(draft.definition, release)} needs {count} before it enters {place(scope)}.",
             asks=rule.by,
             is_broadcast=True,
             offers=("approve", "reject"),
@@ -359,7 +360,7 @@ def _bake(draft: Draft, name: str, run: StageRun, phase: Baking) -> bool:
     lacks = missing(draft.state, run, stage, draft.now)
     release = draft.state.released(run.release)
     if lacks.is_nothing or _cut_short(draft, stage, release):
-        _pass(draft, name, stage, release, phase)
+        _pass(draft, name, stage, release, phase, is_good=lacks.is_nothing)
         return True
     if phase.asked:
         return False
@@ -404,8 +405,9 @@ def _cut_short(draft: Draft, stage: Stage, release: Release) -> bool:
     return any(active_override(draft.state, release, s, draft.now) is not None for s in following)
 
 
-def _pass(draft: Draft, name: str, stage: Stage, release: Release, phase: Baking) -> None:
-    for target in draft.state.targets_of(name):
+def _pass(draft: Draft, name: str, stage: Stage, release: Release, phase: Baking, *, is_good: bool) -> None:
+    """The stage is free again. A bake that an override cut short makes nothing good [13]."""
+    for target in draft.state.targets_of(name) if is_good else ():
         if target.current is None or target.current.digest != release.digest:
             continue
         others = tuple(g for g in target.good if g.digest != release.digest)
@@ -421,7 +423,7 @@ def _pass(draft: Draft, name: str, stage: Stage, release: Release, phase: Baking
     )
     draft.put_run(name, None)
     draft.put_stage(replace(draft.state.stage(name), watch=watch if stage.watch else None))
-    passed = replace(draft.state.released(release.id), passed=(*release.passed, name))
+    passed = replace(draft.state.released(release.id), passed=(*(p for p in release.passed if p != name), name))
     draft.put_release(passed)
     _heal(draft, name, passed)
     took = f" after {duration(draft.now - phase.since)} of baking" if stage.bake.duration else ""

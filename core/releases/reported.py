@@ -27,7 +27,7 @@ from core.releases.events import (
     RunningVersionObserved,
     StageTestReported,
 )
-from core.releases.pipeline import OnAlarm, Siblings, Stage
+from core.releases.pipeline import OnAlarm, Scope, Siblings, Stage
 from core.releases.state import (
     Baking,
     Deploying,
@@ -40,7 +40,7 @@ from core.releases.state import (
     TargetState,
     Testing,
 )
-from core.releases.words import listed, title
+from core.releases.words import listed, place, title
 from core.releases.world import ANDON
 
 ONE_DAY = timedelta(days=1)
@@ -215,7 +215,7 @@ def _next_good_or_stop(  # noqa: PLR0917 - the facts of one failure, named at th
     """A version whose artifact is gone is no good after all: go to the next; any other failure pages [13, 16]."""
     other = rollback.good_for(draft.state, target, release.digest)
     if at.what.digest in draft.state.missing_artifacts and other is not None and other.digest != at.what.digest:
-        plan = tuple((name, other if name == target.name else goal) for name, goal in phase.plan)
+        plan = tuple((name, _available(draft, name, release, goal)) for name, goal in phase.plan)
         draft.put_phase(stage.name, replace(phase, plan=plan))
         draft.tell(
             release.id,
@@ -224,6 +224,16 @@ def _next_good_or_stop(  # noqa: PLR0917 - the facts of one failure, named at th
         )
         return
     rollback.failed(draft, stage.name, release, target.name, reason)
+
+
+def _available(draft: Draft, name: str, release: Release, goal: Installed) -> Installed:
+    """Where a target goes now that an artifact is gone; one that already gets or runs its version stays with it."""
+    target = next((t for t in draft.state.targets if t.name == name), None)
+    if goal.digest not in draft.state.missing_artifacts or target is None or target.deployment is not None:
+        return goal
+    if target.current == goal and not target.is_mixed:
+        return goal
+    return rollback.good_for(draft.state, target, release.digest) or goal
 
 
 def deployment_lost(draft: Draft, event: DeploymentLost) -> None:
@@ -357,21 +367,30 @@ def _count_again_from_now_on(draft: Draft, alarm: str) -> None:
 def _turned_red(draft: Draft, event: AlarmReported) -> None:
     said = f"the alarm {event.alarm} turned red" + (f" ({event.title})" if event.title not in ("", event.alarm) else "")
     acted = False
-    is_about_something = has_anything_running(draft.state, event.scope, draft.definition) or _anything_in_flight(draft)
+    is_about_something = has_anything_running(draft.state, event.scope, draft.definition) or _in_flight_under(
+        draft, event.scope
+    )
     if is_about_something:
         for occupied in draft.state.stages:
             stage = draft.state.stage_definition(occupied.name)
             if stage is not None and covers(event.scope, stage):
                 acted = _act_on_alarm(draft, occupied.name, stage, event, said) or acted
     if is_about_something and not acted:
-        draft.tell("", "alarm", f"{said[0].upper()}{said[1:]}; no stage in its scope is deploying, baking or watched.")
+        draft.tell(
+            "",
+            "alarm",
+            f"{said[0].upper()}{said[1:]}. Nothing is rolled back: no release is being deployed, baking or "
+            f"watched in {place(event.scope)}.",
+        )
     for release in draft.state.releases:
         if release.is_live:
             draft.touch(release.id)
 
 
-def _anything_in_flight(draft: Draft) -> bool:
-    return any(t.deployment is not None for t in draft.state.targets)
+def _in_flight_under(draft: Draft, scope: Scope) -> bool:
+    """Whether something is being deployed to what an alarm watches; elsewhere it does not matter to an empty place."""
+    covered = {stage.name for stage in draft.definition.stages if covers(scope, stage)}
+    return any(t.deployment is not None and t.stage in covered for t in draft.state.targets)
 
 
 def _began_before(event: AlarmReported, entered_at: datetime | None) -> bool:

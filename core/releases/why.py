@@ -91,7 +91,11 @@ def _running(state: PipelineState, name: str, run: StageRun, now: datetime) -> R
                 )
             if lacks.points:
                 reasons.append(
-                    Blocker("points", f"{baking.points} of {stage.bake.minimum_points} data points are in", "traffic")
+                    Blocker(
+                        "points",
+                        f"{baking.points} of {stage.bake.minimum_points} data points are in; traffic brings more",
+                        "",
+                    )
                 )
             reasons += [
                 Blocker(

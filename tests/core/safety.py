@@ -141,8 +141,15 @@ def _entry(
         if scope is None:
             scope = next(r.scope for r in after.alarms if r.name == name)
         runs = any(t.current is not None for t in _targets_under(before, scope))
-        if runs and name != mended:
+        if runs and name != mended and not _mends_all(before, after, release, stage):
             yield f"{who} while {name} was in alarm or unknown [9, 10]"
+
+
+def _mends_all(before: PipelineState, after: PipelineState, release: Release, stage: Stage) -> bool:
+    """Whether nothing but bad versions runs in a stage, all of which the release says it mends: nothing is lost."""
+    running = [t.current for t in before.targets_of(stage.name) if t.current is not None]
+    bad = {m.digest for m in after.bad}
+    return all(c.digest in bad and c.version in release.fixes for c in running)
 
 
 def _back(
@@ -217,6 +224,12 @@ def _alarms(before: PipelineState, event: Event, after: PipelineState) -> Iterat
 
 def _reacted(after: PipelineState, stage: Stage, release: str) -> Iterator[str]:
     run = _run(after, stage.name)
+    if (
+        run is not None
+        and run.release != release
+        and after.released(release).version in after.released(run.release).fixes
+    ):
+        return  # It stood still, and what mends it took over at once.
     if run is None or run.release != release:
         digest = after.released(release).digest
         if any(t.current and t.current.digest == digest for t in after.targets_of(stage.name)):

@@ -303,8 +303,8 @@ def canonical(state: PipelineState, now: datetime) -> Any:
     """What decisions depend on, hashable and free of names and absolute time.
 
     Left out: words for people, and instants that are only told (when people are reminded of a pause). Names the core
-    numbered are not needed: a deployment is known by its target, a request by release and scope. Alarms here have no starts of their own, hence neither
-    the starts of episodes nor the entry of a run matter. Definitions do not change on a walk.
+    numbered are not needed: a deployment is known by its target, a request by release and scope. Alarms here have no
+    starts of their own, hence neither the starts of episodes nor the entry of a run matter. Definitions do not change.
     """
     versions = {r.id: r.version for r in state.releases}
     calls = state.definition.page_times
