@@ -260,7 +260,7 @@ class App:
         self.sentences.extend(found.sentences)
         workspace = Workspace(client, found.identity)
         cards = StoredCards(self.engine)
-        pacing = self._parts.pacing or Pacing()
+        pacing = self._parts.pacing or Pacing.of(settings.slack_every)
         post = SlackPost(
             client=client,
             reader=reader,

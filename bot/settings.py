@@ -52,6 +52,8 @@ class Settings:
     slack_app_token: Secret = field(default=NO_SECRET)
     slack_signing_secret: Secret = field(default=NO_SECRET)
     slack_api_url: str = ""
+    slack_every: float = 1.0
+    """Seconds between two messages in one channel; Slack takes one a second, and short bursts (`ANDON_SLACK_EVERY`)."""
     admin_token: Secret = field(default=NO_SECRET)
     pager_url: str = ""
     pager_secret: Secret = field(default=NO_SECRET)
@@ -79,6 +81,7 @@ class Settings:
             slack_app_token=Secret(environment.get("SLACK_APP_TOKEN", "")),
             slack_signing_secret=Secret(environment.get("SLACK_SIGNING_SECRET", "")),
             slack_api_url=_url("SLACK_API_URL", environment.get("SLACK_API_URL", "")),
+            slack_every=_seconds("ANDON_SLACK_EVERY", environment.get("ANDON_SLACK_EVERY", "1")),
             admin_token=Secret(environment.get("ANDON_ADMIN_TOKEN", "")),
             pager_url=_url("ANDON_PAGER_URL", environment.get("ANDON_PAGER_URL", "")),
             pager_secret=Secret(environment.get("ANDON_PAGER_SECRET", "")),
@@ -90,6 +93,16 @@ def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 65_535:
         raise SettingsError(f"PORT is {text!r}; it must be a number from 0 to 65535.")
     return int(text)
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds <= 60:
+        raise SettingsError(f"{name} is {text!r}; it must be a number of seconds, more than 0 and at most 60.")
+    return seconds
 
 
 def _url(name: str, text: str) -> str:

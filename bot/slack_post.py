@@ -110,6 +110,11 @@ class Pacing:
     edits: Pace = field(default_factory=lambda: Pace(every=1.2, burst=10))
     debounce: float = 1.5
 
+    @classmethod
+    def of(cls, every: float) -> Pacing:
+        """The pace where Slack takes one message in `every` seconds (really: 1)."""
+        return cls(posts=Pace(every, burst=8), edits=Pace(1.2 * every, burst=10), debounce=1.5 * every)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Place:

@@ -147,6 +147,8 @@ async def _a_bad_release(story: Story, ann: Person, bob: Person, carol: Person) 
     story.quote("Andon", await story.until_thread("1.1.0", "passed one-box"))
     story.step("Ann approved it; it baked in the one-box.")
     await story.until_thread("1.1.0", "wave-1: its only target runs 1.1.0")
+    # An alarm over production speaks of everything there that is still watched, 1.0.0 in wave 2 among it.
+    await story.workspace.until(lambda: (old := story.card("1.0.0")) and "watched" not in old.plain, 30)
     broke_at = time.monotonic()
     await stack.flip_switch("1.1.0", is_broken=True)
     story.step("It bakes in wave 1, and breaks.")

@@ -176,6 +176,8 @@ class LocalStack:
             "ANDON_STATE": str(self.directory / "state"),
             "ANDON_ADMIN_TOKEN": self.admin_token,
             "PORT": str(self.ports.bot),
+            # The local workspace takes more than one message a second, and a story of seconds has many.
+            "ANDON_SLACK_EVERY": "0.1",
             "SLACK_BOT_TOKEN": app.bot_token,
             "SLACK_APP_TOKEN": app.app_token,
             "SLACK_SIGNING_SECRET": app.signing_secret,
