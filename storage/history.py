@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 
 from storage import chain
 from storage.instants import from_number, to_number
@@ -40,10 +40,17 @@ class History:
     def lines(
         self, pipeline_id: str, *, limit: int = 20, before: int | None = None, release: str = ""
     ) -> Sequence[HistoryLine]:
-        """Events, newest first; `before` is a number to go on from."""
+        """Events that say something, newest first; `before` is a number to go on from.
+
+        Readings of an alarm that change nothing come every second and say nothing; erased words leave their line.
+        """
         e = events.c
         query = select(e.seq, e.at, e.actor_name, e.actor, e.via, e.kind, e.sentence, e.release, e.refused)
-        query = query.where(e.pipeline_id == pipeline_id).order_by(e.seq.desc()).limit(limit)
+        query = (
+            query.where(e.pipeline_id == pipeline_id, or_(e.sentence != "", e.salt == b""))
+            .order_by(e.seq.desc())
+            .limit(limit)
+        )
         if before is not None:
             query = query.where(e.seq < before)
         if release:

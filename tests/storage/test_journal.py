@@ -46,6 +46,16 @@ def test_state_and_events_are_written_together(store: Store) -> None:
         assert [line.seq for line in transaction.history.lines("shop", release="r1")] == [5, 3]
 
 
+def test_what_says_nothing_is_recorded_and_not_read_out(store: Store) -> None:
+    head = write(store, 2)
+    with store.transaction() as transaction:
+        for _ in range(30):
+            head = transaction.append("shop", head, entry(""), before=new(), after=new(), wake_at=None)
+    assert store.verify("shop") is None
+    with store.reading() as transaction:
+        assert [line.seq for line in transaction.history.lines("shop", limit=2)] == [3, 2]
+
+
 def test_an_error_in_the_block_leaves_nothing(store: Store) -> None:
     def fail() -> None:
         with store.transaction() as transaction:
