@@ -178,7 +178,7 @@ def _fate(state: PipelineState, release: Release | None, now: datetime, d: Diale
     if release is None or release.is_live or isinstance(release.status, Completed):
         return ""
     stands = standing(state, release, now)
-    when = f", {d.time(stands.at, now)}" if stands.at else ""
+    when = f", at {d.time(stands.at, now)}" if stands.at else ""
     mend = ""
     if isinstance(release.status, RolledBack) and any(mark.digest == release.digest for mark in state.bad):
         mend = d.words(
@@ -198,7 +198,7 @@ def _reasons(state: PipelineState, found: ReleaseReasons, now: datetime, d: Dial
         yield f"{name} enters {d.words(found.stage)} at the next look, in a moment."
     for reason in found.reasons:
         who = f" Who can clear it: {d.words(_sentence(reason.who))}." if reason.who else ""
-        when = f" It clears by itself: {d.time(reason.clears_at, now)}." if reason.clears_at else ""
+        when = f" It clears by itself at {d.time(reason.clears_at, now)}." if reason.clears_at else ""
         yield f"• {d.words(_capital(_sentence(reason.sentence)))}.{who}{when}"
 
 
@@ -209,7 +209,7 @@ def history_of(lines: Sequence[Line], subject: str, now: datetime, d: Dialect) -
         refused = "asked and refused: " if line.refused else ""
         source = f"{line.actor}, {line.via}" if line.via and line.via != line.actor.casefold() else line.actor
         said.append(
-            f"• {d.time(line.at, now)} {refused}{d.words(_sentence(line.sentence))} ({d.words(shorten(source))})"
+            f"• {d.time(line.at, now)}: {refused}{d.words(_sentence(line.sentence))} ({d.words(shorten(source))})"
         )
     facts = [
         {

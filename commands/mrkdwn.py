@@ -57,8 +57,11 @@ def link(text: str, url: str) -> Mrkdwn:
 
 
 def date(at: datetime) -> Mrkdwn:
-    """An instant in the reader's own zone; in UTC where it cannot be."""
-    return Mrkdwn(f"<!date^{int(at.timestamp())}^{{date_short_pretty}} at {{time}}|{utc(at)}>")
+    """An instant in the reader's own zone; in UTC where it cannot be. It follows `at`, `until` or `since`.
+
+    The day stands last because Slack begins with a capital letter where it stands first: "until Today at 14:00".
+    """
+    return Mrkdwn(f"<!date^{int(at.timestamp())}^{{time}}, {{date_short_pretty}}|{utc(at)}>")
 
 
 def utc(at: datetime) -> str:

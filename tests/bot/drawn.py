@@ -141,7 +141,7 @@ def texts(value: Any) -> Iterator[dict[str, Any]]:
 
 TOKEN = re.compile(r"<[^<>]*>")
 OURS = re.compile(
-    r"<!date\^\d+\^\{date_short_pretty\} at \{time\}\|[\d: -]+ UTC>"
+    r"<!date\^\d+\^\{time\}, \{date_short_pretty\}\|[\d: -]+ UTC>"
     r"|<https://(?:code|runbooks|charts|alarms|andon)\.example/[^<>|\s]*\|[^<>|]*>"
     r"|<@U0(?:ANN|BOB|EVE|DORA)>|<@U7>|<!subteam\^S0ONCALL>"
 )

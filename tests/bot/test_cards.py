@@ -120,7 +120,7 @@ def test_what_happens_next_is_said():
 
 def test_the_strip_tells_each_stage_by_word_and_symbol():
     assert (
-        "beta ✓ → gamma ✓ → production [*one-box: baking until <!date^1772460720^{date_short_pretty} at {time}"
+        "beta ✓ → gamma ✓ → production [*one-box: baking until <!date^1772460720^{time}, {date_short_pretty}"
         "|2026-03-02 14:12 UTC>* ▸ → wave-1 → wave-2]"
     ) in sections(drawn(samples.baking()))
 
@@ -181,7 +181,7 @@ def test_an_unknown_alarm_is_not_counted_as_healthy():
 def test_five_changes_are_shown_and_the_others_counted():
     changes = tuple(Change(id=f"c{n}", title=f"Change {n}", authors=("ann@example.com",)) for n in range(17))
     said = sections(drawn(samples.with_release(samples.start(), replace(samples.NEW, changes=changes))))
-    assert "• Change 4 by Ann\n… and 12 more" in said
+    assert "• Change 4, by Ann\n… and 12 more" in said
     assert "Change 5" not in said
 
 

@@ -69,8 +69,8 @@ def test_buttons_in_a_thread_stay_good_while_the_release_moves_on():
 def test_a_request_shows_what_is_to_be_approved():
     message = told(ASKED, samples.waiting_for_approval(), WORLD)
     assert "It would replace 1.4.1." in sections(message)
-    assert "• <https://code.example/c/a1b2c3d|Round prices half to even> by Ann" in sections(message)
-    assert "It lapses on <!date^" in small_print(message)
+    assert "• <https://code.example/c/a1b2c3d|Round prices half to even>, by Ann" in sections(message)
+    assert "It lapses at <!date^" in small_print(message)
     assert verbs(message) == ["approve", "reject", "why", "history"]
     assert "reviewers (<@U0BOB>, Carol, <@U0EVE>): please approve or reject." in message.text
 

@@ -50,7 +50,7 @@ def test_a_value_is_escaped_unless_a_filter_of_ours_made_it(tmp_path: Path):
         "<https://a.example|&lt;b&gt;>"
     )
     assert words(tmp_path, "{{ at | time }}", at=NOW) == (
-        "<!date^1772460000^{date_short_pretty} at {time}|2026-03-02 14:00 UTC>"
+        "<!date^1772460000^{time}, {date_short_pretty}|2026-03-02 14:00 UTC>"
     )
 
 

@@ -177,7 +177,7 @@ async def test_why_gives_every_reason_with_who_and_when():
     assert "It waits for an approval for the group production" in reply.text
     assert "Who can clear it: Carol" in reply.text
     baking = await ask(FloorInMemory(samples.baking()), "why checkout")
-    assert "It clears by itself: <!date^" in baking.text
+    assert "It clears by itself at <!date^" in baking.text
 
 
 async def test_why_of_a_service_at_rest_says_so():
@@ -189,14 +189,14 @@ async def test_why_tells_the_fate_of_a_release_that_is_not_on_its_way_any_more()
     reply = await ask(FloorInMemory(samples.rolled_back()), "why checkout", ANN_IN_SHELL)
     assert reply.text.splitlines() == [
         (
-            "1.4.2 is rolled back in wave-1: the alarm orders-5xx turned red, 2026-03-02 13:59 UTC (1 min ago);"
+            "1.4.2 is rolled back in wave-1: the alarm orders-5xx turned red, at 2026-03-02 13:59 UTC (1 min ago);"
             " automation does not bring it back: announce a fix, or an owner lifts it with"
             " `andon lift checkout 1.4.2 REASON`."
         ),
         "Nothing of checkout is on its way. wave-2 runs 1.4.1.",
     ]
     in_its_thread = await ask(FloorInMemory(samples.superseded()), "why", pipeline="checkout", release="r2")
-    assert in_its_thread.text.startswith("1.4.2 is superseded by 1.4.3, <!date^")
+    assert in_its_thread.text.startswith("1.4.2 is superseded by 1.4.3, at <!date^")
     assert "*checkout 1.4.3* enters gamma at the next look" in in_its_thread.text
 
 
@@ -220,8 +220,8 @@ async def test_history_is_told_newest_first_and_marks_what_was_refused():
     floor = FloorInMemory(samples.baking(), past=past)
     reply = await ask(floor, "history checkout", ANN_IN_SHELL)
     assert reply.text.splitlines()[1:] == [
-        "• 2026-03-02 13:55 UTC (5 min ago) asked and refused: Zoe may not roll back (Ann, slack)",
-        "• 2026-03-02 13:55 UTC (5 min ago) Ann paused checkout (Ann, slack)",
+        "• 2026-03-02 13:55 UTC (5 min ago): asked and refused: Zoe may not roll back (Ann, slack)",
+        "• 2026-03-02 13:55 UTC (5 min ago): Ann paused checkout (Ann, slack)",
     ]
     of_one = await ask(floor, "history checkout 1.4.2 last 5", ANN_IN_SHELL)
     assert len(of_one.text.splitlines()) == 2
