@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 SPOKEN = (
     "status", "why", "promote", "pause", "resume", "rollback", "approve", "reject", "override", "lift", "reconcile",
     "retry", "cancel", "ack", "history", "help",
 )  # fmt: skip
 """Verbs that go to Andon word for word, as `/release …` would."""
+OPERATED = ("announce", "token", "run", "check", "manifest", "preview", "audit")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,6 +25,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words or words[0] in ("-h", "--help"):
         sys.stdout.write(USAGE)
         return 0 if words else 2
+    if words[0] not in OPERATED:
+        near = get_close_matches(words[0], [*SPOKEN, *OPERATED], n=2, cutoff=0.5)
+        meant = f" Did you mean {' or '.join(near)}?" if near else ""
+        sys.stderr.write(f"andon does not know `{words[0]}`.{meant} `andon --help` lists what it knows.\n")
+        return 2
     return _operate(words)
 
 
