@@ -771,7 +771,7 @@ def acknowledge(draft: Draft, event: AcknowledgeRequested) -> None:
         # An automatic rollback calls nobody, but whoever looks into it says so.
         marks = [m.release for m in draft.state.bad if m.stage == stage.name]
         about = stage.run.release if stage.run is not None else next(reversed(marks), "")
-        draft.tell(about, "acknowledged", f"{event.by.name} looks into {stage.name}.")
+        draft.tell(about, "acknowledged", f"{event.by.name} looks into the rollback.")
         draft.answer = "Everybody sees that you look into it."
         return
     if not pages:
