@@ -26,7 +26,7 @@ class Unreachable(Exception):
 def command(words: Sequence[str], *, as_json: bool) -> int:
     """Say to Andon what one would say in Slack, and print the answer."""
     # A key of its own for every call: the same words twice are two acts, a repeated request is one.
-    status, answer = _ask("POST", "/api/commands", {"text": " ".join(words)}, key=uuid.uuid4().hex)
+    status, answer = _ask("POST", "/api/commands", {"words": list(words)}, key=uuid.uuid4().hex)
     if status != 200:
         return _complain(status, answer)
     sys.stdout.write((json.dumps(answer, indent=2) if as_json else str(answer["text"])) + "\n")

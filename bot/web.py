@@ -22,6 +22,7 @@ from bot.engine import Engine
 from bot.outbox import Outbox
 from bot.releases_in import Announcement, UnknownService, announce
 from commands.desk import Ask, Desk
+from commands.words import heard_in_shell
 from core.errors import CommandRefused, PermanentError, TransientError
 from core.releases.world import Actor, Via
 from storage.errors import StorageError
@@ -113,10 +114,12 @@ class WebFace:
         )
 
     async def command(self, request: web.Request) -> web.Response:
-        """`POST /api/commands` {"text": "why checkout"}: what a person can say in Slack, in a shell."""
+        """`POST /api/commands` {"text": "why checkout"}, or {"words": […]} as a shell has them: what one says in Slack."""
         bearer = await self._bearer(request)
         given = await _json(request)
-        text = given.get("text")
+        words = given.get("words")
+        is_shell = isinstance(words, list) and all(isinstance(word, str) for word in words)
+        text = heard_in_shell(words) if is_shell and words is not None else given.get("text")
         if not isinstance(text, str) or len(text) > COMMAND_MOST:
             raise web.HTTPBadRequest(text=f"`text` must be a string of at most {COMMAND_MOST} characters.")
         bearer.require("read" if text.split(maxsplit=1)[:1] in (["status"], ["why"], ["history"], ["help"]) else "act")
