@@ -37,6 +37,7 @@ from core.releases.state import PipelineState
 from integrations.scripted import Act, OutsideWorld, Script, ScriptedDeployer
 from simulator.people import Seen, Simulator
 from simulator.person import Person
+from simulator.records import Message
 from storage.journal import sqlite_url
 
 ADMIN = "operator-token"
@@ -360,8 +361,7 @@ class Story:
         return [
             message
             for message in self.simulator.channel(f"#{service}").messages
-            if message.author == "andon"
-            and not message.message.is_reply
+            if key_of(message.message).startswith(f"card:{service}:")
             and message.text.startswith(f"{service} {version} ")
         ]
 
@@ -394,8 +394,8 @@ class Story:
         counted: Counter[str] = Counter()
         for channel in self.simulator.workspace.channels.values():
             for message in channel.messages.values():
-                if (message.metadata or {}).get("event_type") == EVENT_TYPE:
-                    counted[str((message.metadata or {})["event_payload"]["key"])] += 1
+                if key := key_of(message):
+                    counted[key] += 1
         return counted
 
     def starts(self) -> Counter[str]:
@@ -405,6 +405,12 @@ class Story:
     async def counts(self) -> tuple[int, int]:
         """Open effects, and buried ones."""
         return await self.app.outbox.counts()
+
+
+def key_of(message: Message) -> str:
+    """The key by which Andon finds a message again; empty for what carries none."""
+    metadata = message.metadata or {}
+    return str(metadata["event_payload"]["key"]) if metadata.get("event_type") == EVENT_TYPE else ""
 
 
 def digest(version: str) -> str:
