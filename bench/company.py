@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import shutil
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,7 @@ PEOPLE: Final = 8
 TEAM: Final = "T0BENCH"
 SIGNING_SECRET: Final = "signing-secret"
 BOT_TOKEN: Final = "xoxb-test"
+LOOK_AGAIN: Final = timedelta(milliseconds=50)
 CI: Final = Actor("ci", "CI", Via.API, is_person=False)
 
 # The first stage asks for an approval, so each pipeline holds one release that waits and hears of every act.
@@ -125,7 +127,7 @@ async def _until_deployed(app: App) -> None:
     """The deployer is asked again and again by the outbox, at its own pace."""
     async with asyncio.timeout(120):
         while any(r.is_live for s in app.engine.pipelines().values() for r in s.releases):
-            await asyncio.sleep(0.05)
+            await app.engine.clock.wait(app.engine.now() + LOOK_AGAIN, asyncio.Event())
 
 
 def _announced(number: int, version: str) -> ReleaseAnnounced:

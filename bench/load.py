@@ -85,7 +85,7 @@ class Asker:
         signed = hmac.new(SIGNING_SECRET.encode(), f"v0:{at}:".encode() + body, hashlib.sha256).hexdigest()
         head = (
             f"POST {EVENTS_PATH} HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\n"
-            "Content-Type: application/x-www-form-urlencoded\r\nUser-Agent: Slackbot 1.0\r\nAccept: application/json,*/*\r\n"
+            "Content-Type: application/x-www-form-urlencoded\r\nUser-Agent: Slackbot 1.0\r\nAccept: */*\r\n"
             f"X-Slack-Request-Timestamp: {at}\r\nX-Slack-Signature: v0={signed}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         return Request(trigger, head.encode() + body)
@@ -250,6 +250,14 @@ async def by_callers(asker: Asker, connections: Sequence[Connection], callers: i
     return measured
 
 
+async def by_count(asker: Asker, connections: Sequence[Connection], count: int) -> Measured:
+    """So many requests, one after the other."""
+    measured, requests = Measured(0.0), asker.caller(0, 1)
+    for _ in range(count):
+        await _ask(connections[0], next(requests), time.perf_counter, measured)
+    return measured
+
+
 async def at_rate(asker: Asker, connections: Sequence[Connection], rate: float, seconds: float) -> Measured:
     """So many requests a second whatever the server does; times count from when each should have been sent."""
     measured = Measured(seconds)
@@ -272,7 +280,7 @@ async def at_rate(asker: Asker, connections: Sequence[Connection], rate: float, 
         for number in range(int(rate * seconds)):
             request, intended = next(requests), begun + number / rate
             await asyncio.sleep(max(0.0, intended - time.perf_counter() - SPIN_SECONDS))
-            while time.perf_counter() < intended:
+            while time.perf_counter() < intended:  # noqa: ASYNC110 - see SPIN_SECONDS
                 await asyncio.sleep(0)
             task = asyncio.create_task(one(request, intended))
             running.add(task)

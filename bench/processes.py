@@ -58,8 +58,7 @@ class Server:
     def cpu_seconds(self) -> float | None:
         """CPU used so far, all threads; None where the platform does not say."""
         try:
-            with open(f"/proc/{self._process.pid}/stat") as file:
-                fields = file.read().rpartition(")")[2].split()
+            fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
             return None
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

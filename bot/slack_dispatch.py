@@ -48,11 +48,13 @@ class Workspace:
 
     client: AsyncWebClient
     identity: Identity
+    home: frozenset[str] = field(init=False)
+    """The ids by which members of this workspace are known: its own, and its organisation's in a grid."""
 
-    @property
-    def home(self) -> frozenset[str]:
-        """The ids by which members of this workspace are known: its own, and its organisation's in a grid."""
-        return frozenset(filter(None, (self.identity.team_id, self.identity.enterprise_id)))
+    def __post_init__(self) -> None:
+        # Asked several times for each payload, so it is made once.
+        home = frozenset(filter(None, (self.identity.team_id, self.identity.enterprise_id)))
+        object.__setattr__(self, "home", home)
 
 
 async def nothing(body: Payload) -> Ack:

@@ -1,6 +1,7 @@
 """One thread that writes: everything that waits goes into one commit, each piece able to fail alone.
 
-While one commit is under way the next pieces gather; whoever is alone waits for nobody. A piece that raises a domain
+What is asked in one turn of the loop is handed over together, and while one commit is under way the next pieces gather;
+whoever is alone waits for nobody. A piece that raises a domain
 error did so before it wrote anything, and the others go on. Any other error undoes the whole batch, and each piece is
 then tried in a commit of its own, so that only the guilty one fails. Nothing is answered before it is on disk.
 """
@@ -54,6 +55,7 @@ class Writer:
         self._book = book
         self._checkpoint = checkpoint
         self._on_end = ended
+        self._gathered: list[_Piece[Any]] = []
         self._waiting: queue.SimpleQueue[_Piece[Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._live, name="andon-writer", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -84,14 +86,17 @@ class Writer:
             msg = "Too much waits to be recorded. Nothing was recorded; try again in a moment."
             raise StorageUnavailable(msg)
         future: asyncio.Future[T] = self._loop.create_future()
-        piece = _Piece(act, future, can_undo=can_undo)
-        self._waiting.put(piece)
+        self._gathered.append(_Piece(act, future, can_undo=can_undo))
+        if len(self._gathered) == 1:
+            # The thread would begin with the first alone, and then fight the loop for the interpreter.
+            self._loop.call_soon(self._hand_over)
         return await future
 
     def halt(self, crash: BaseException) -> None:
         """Stop dead, as if killed: nothing more is written, and whoever waits gets `crash`."""
         if self.crash is None:
             self.crash = crash
+        self._hand_over()
         self._waiting.put(None)
 
     async def close(self) -> None:
@@ -99,9 +104,15 @@ class Writer:
         if self._ended is None or self._is_closing:
             return
         self._is_closing = True
+        self._hand_over()
         self._waiting.put(None)
         await self._ended
         self._thread.join()
+
+    def _hand_over(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        for piece in gathered:
+            self._waiting.put(piece)
 
     # ---- on the thread ----------------------------------------------------------------------------------------------
 
@@ -200,6 +211,7 @@ class Writer:
         self._on_end()
 
     def _left(self) -> list[_Piece[Any]]:
+        self._hand_over()
         left: list[_Piece[Any]] = []
         while not self._waiting.empty():
             piece = self._waiting.get_nowait()
