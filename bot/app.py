@@ -323,9 +323,7 @@ class App:
         settings = self.settings
         if not settings.pager_url:
             return None
-        config = PagerConfig.model_validate(
-            {"url": settings.pager_url, "secret": settings.pager_secret.reveal() or settings.pager_url}
-        )
+        config = PagerConfig.model_validate({"url": settings.pager_url, "secret": settings.pager_secret.reveal()})
         return Pager(config, self.session, clock=self.engine.now)
 
     async def look_at_targets(self) -> None:

@@ -71,6 +71,8 @@ class Settings:
         state = Path(environment.get("ANDON_STATE", str(DEFAULT_STATE))).absolute()
         config = Path(environment.get("ANDON_CONFIG", ".")).absolute()
         templates = environment.get("ANDON_TEMPLATES", "")
+        if environment.get("ANDON_PAGER_URL") and not environment.get("ANDON_PAGER_SECRET"):
+            raise SettingsError("ANDON_PAGER_URL is set without ANDON_PAGER_SECRET, by which the receiver knows us.")
         return cls(
             config=config,
             database_url=environment.get("DATABASE_URL", f"sqlite:///{state / 'andon.db'}"),
