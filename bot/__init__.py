@@ -1,0 +1,1 @@
+"""The running process: settings, wiring, engine, outbox, the Slack and HTTP faces, the shell."""
