@@ -113,8 +113,8 @@ class Page {
 
   async switchTo(user) {
     if (user.id === this.store.me.id) return;
-    const { channel, home } = this.place;
-    history.pushState(null, "", `?as=${encodeURIComponent(user.name)}${home ? "#/home" : channel ? `#/${channel}` : ""}`);
+    const { channel, home, thread } = this.place;
+    history.pushState(null, "", `?as=${encodeURIComponent(user.name)}${home || channel ? writePlace({ home, channel, thread }) : ""}`);
     await this.become(user.name);
     announce(`You are ${user.real_name || user.name} now.`);
     at("people").focus();

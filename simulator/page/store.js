@@ -20,6 +20,7 @@ export class Store extends EventTarget {
     this.groups = new Map();
     this.histories = new Map();
     this.threads = new Map();
+    this.loads = new Set(); // for each answer on its way: what arrived since it was asked for
     this.notices = new Map();
     this.commands = [];
     this.shortcuts = [];
@@ -141,7 +142,7 @@ export class Store extends EventTarget {
   }
 
   async loadHistory(channel) {
-    const answer = await read("history", { as: this.as, channel, limit: PAGE });
+    const [answer, catchUp] = await this.meanwhile(() => read("history", { as: this.as, channel, limit: PAGE }));
     const kept = this.histories.get(channel);
     const messages = new Map(answer.messages.map((message) => [message.ts, message]));
     const oldest = answer.messages[0]?.ts;
@@ -151,6 +152,7 @@ export class Store extends EventTarget {
       more = kept.more;
     }
     this.histories.set(channel, { messages, more });
+    catchUp();
     this.tell("messages", { channel });
   }
 
@@ -170,9 +172,21 @@ export class Store extends EventTarget {
   }
 
   async loadThread(channel, ts) {
-    const answer = await read("thread", { as: this.as, channel, ts });
+    const [answer, catchUp] = await this.meanwhile(() => read("thread", { as: this.as, channel, ts }));
     this.threads.set(key(channel, ts), new Map(answer.messages.map((message) => [message.ts, message])));
+    catchUp();
     this.tell("thread", { channel, ts });
+  }
+
+  /** Ask for something; returns the answer, and how to catch up with what arrived later than it was made. */
+  async meanwhile(asking) {
+    const arrived = [];
+    this.loads.add(arrived);
+    try {
+      return [await asking(), () => arrived.forEach((again) => again())];
+    } finally {
+      this.loads.delete(arrived);
+    }
   }
 
   receive(event) {
@@ -213,6 +227,7 @@ export class Store extends EventTarget {
 
   /** Take a new or changed message in; `fresh` ones are announced as having arrived. */
   put(message, fresh = false) {
+    for (const arrived of this.loads) arrived.push(() => this.put(message));
     const { channel, ts, thread_ts: top } = message;
     const isReply = top && top !== ts;
     const history = this.histories.get(channel);
@@ -227,6 +242,7 @@ export class Store extends EventTarget {
   }
 
   drop({ channel, ts, thread_ts: top }) {
+    for (const arrived of this.loads) arrived.push(() => this.drop({ channel, ts, thread_ts: top }));
     this.histories.get(channel)?.messages.delete(ts);
     this.threads.get(key(channel, top ?? ts))?.delete(ts);
     this.tell("messages", { channel });

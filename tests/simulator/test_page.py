@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.simulator.test_page_stage import button, in_browser, message, staged
 
@@ -117,6 +117,34 @@ async def test_a_thread_is_answered_counted_and_refuses_commands_without_losing_
         await page.keyboard.press("Escape")
         await expect(page.locator("#thread")).to_be_hidden()
         await expect(page.get_by_role("button", name="2 replies")).to_be_focused()
+
+
+async def test_a_reply_that_comes_while_its_thread_is_read_is_not_lost_and_another_pair_of_eyes_sees_the_thread() -> (
+    None
+):
+    async with staged() as stage:
+        bob = stage.simulator.person("bob")
+        await stage.posts("checkout 1.4.2 is baking")
+        card = stage.simulator.channel("#checkout").messages[0]
+        await bob.says("#checkout", "first", thread=card)
+        page = await stage.looks("ann")
+
+        async def answers_late(route: Route) -> None:
+            answer = await route.fetch()
+            await bob.says("#checkout", "second", thread=card)
+            await expect(page.get_by_role("button", name="2 replies")).to_be_visible()
+            await route.fulfill(response=answer)
+
+        await page.route("**/_sim/thread*", answers_late, times=1)
+        await page.get_by_role("button", name="1 reply").click()
+        await expect(message(page, "first", "#thread-messages")).to_be_visible()
+        await expect(message(page, "second", "#thread-messages")).to_be_visible()
+
+        await page.keyboard.press("Control+Shift+U")
+        await page.keyboard.press("b")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#people")).to_have_accessible_name("You are Bob Baker. Change who you are")
+        await expect(message(page, "second", "#thread-messages")).to_be_visible()
 
 
 async def test_ones_own_message_is_edited_in_place_and_deleted_after_a_question() -> None:
