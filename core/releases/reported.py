@@ -379,8 +379,8 @@ def _turned_red(draft: Draft, event: AlarmReported) -> None:
         draft.tell(
             "",
             "alarm",
-            f"{said[0].upper()}{said[1:]}. Nothing is rolled back: no release is being deployed, baking or "
-            f"watched in {place(event.scope)}.",
+            f"{said[0].upper()}{said[1:]}. Nothing is being deployed, baking or watched in {place(event.scope)}, "
+            "so nothing is rolled back for it.",
         )
     for release in draft.state.releases:
         if release.is_live:

@@ -242,7 +242,7 @@ def test_rule_07_after_the_watch_an_alarm_rolls_nothing_back():
     assert line.state.stage("wave-1").watch is None
     line.alarm()
     assert line.occupant("wave-1") == ("", "")
-    assert "no release is being deployed, baking or watched in the group production" in line.reasons[-1]
+    assert "Nothing is being deployed, baking or watched in the group production" in line.reasons[-1]
 
 
 def test_rule_07_the_next_entry_ends_the_watch():
