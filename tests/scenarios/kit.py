@@ -67,11 +67,11 @@ def people(**more: Any) -> dict[str, Any]:
     }
 
 
-def shop(smoke: str = "", **more: Any) -> dict[str, Any]:
+def shop(smoke: str = "", patience: str = "5s", **more: Any) -> dict[str, Any]:
     """pipelines/shop.yaml as a mapping: beta, then one-box and wave-1 of production; beta's test asks `smoke`."""
     beta: dict[str, Any] = {"name": "beta", "targets": ["beta-1"], "bake": "0s"}
     if smoke:
-        beta["tests"] = [{"name": "smoke", "use": "http", "with": {"url": smoke, "within": "100ms"}, "timeout": "1s"}]
+        beta["tests"] = [{"name": "smoke", "use": "http", "with": {"url": smoke, "within": patience}, "timeout": "10s"}]
     return {
         "service": "shop",
         "team": "shop",

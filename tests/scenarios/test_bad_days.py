@@ -9,7 +9,7 @@ from core.ports import Outcome
 from integrations.pager import signature
 from integrations.scripted import Act, Cue
 from simulator.seen import Seen
-from tests.scenarios.kit import PAGER_SECRET, Story, digest, story
+from tests.scenarios.kit import PAGER_SECRET, Story, digest, shop, story
 
 ALERT = {
     "status": "firing",
@@ -126,7 +126,7 @@ async def test_a_failed_target_goes_back_alone_and_is_tried_again(tmp_path: Path
 
 
 async def test_a_failed_test_stops_it_in_beta_until_it_is_tried_again(tmp_path: Path) -> None:
-    async with story(tmp_path) as s:
+    async with story(tmp_path, smokes=lambda smoke: shop(smoke, patience="500ms")) as s:
         s.receiver.smoke_status = 500
         await s.announce("1.0.0")
         assert "smoke" in s.card("1.0.0").text
@@ -167,7 +167,7 @@ async def test_what_was_changed_past_andon_is_shown_and_reconciled(tmp_path: Pat
         await s.to_production("1.1.0", s.ann)
         await s.advance(hours=1)
         assert s.running["web-1"] == "1.0.0", "it is not entered over something nobody knows"
-        assert "web-2" in (await s.ann.types("#shop", "/release why shop")).text
+        assert "0.9.9 runs there, but 1.0.0 is recorded" in (await s.ann.types("#shop", "/release why shop")).text
         await s.ann.types("#shop", "/release reconcile shop restore web-2", wait=False)
         await s.settle()
         await s.advance(hours=1)

@@ -1,4 +1,4 @@
-"""Slack is down, or grants less than asked for: releases go on, the shell and the API do the same acts, cards catch up."""
+"""Slack is down, or grants less than asked for: releases go on, shell and API do the same acts, cards catch up."""
 
 from __future__ import annotations
 
@@ -93,7 +93,6 @@ async def test_the_shell_says_and_does_what_chat_does(tmp_path: Path) -> None:
     [
         (("channels:history", "groups:history"), "history"),
         (("usergroups:read",), "usergroups:read"),
-        (("files:write",), "files:write"),
         (("users:read.email",), "users:read.email"),
     ],
 )
