@@ -123,7 +123,7 @@ class Asker:
         """A press of “promote” on a release that waits for approval: it is asked for again, and that is recorded."""
         trigger, user = self._trigger(), person(about % PEOPLE)
         channel, ts = f"C0BENCH{about}", "1700000000.000100"
-        payload = {
+        payload: dict[str, object] = {
             "type": "block_actions",
             "user": {"id": user, "username": "person", "name": "person", "team_id": TEAM},
             "api_app_id": "A0BENCH",

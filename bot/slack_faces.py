@@ -118,8 +118,9 @@ def decoded(raw: bytes, content_type: str) -> dict[str, Any] | None:
         if content_type != FORM:
             found = json.loads(text)
         else:
-            # Eleven times as fast as parse_qsl for a click of 10 kB, and the same result.
-            form = URL("?" + text, encoded=True).query
+            # Forty times as fast as parse_qsl for a click of 9 kB, and the same result. `URL("?…")` would search the
+            # text for other parts of a URL, which takes four times as long, and would keep it in a cache.
+            form = URL.build(path="/", query_string=text, encoded=True).query
             found = json.loads(form["payload"]) if "payload" in form else dict(form)
     except ValueError:
         return None

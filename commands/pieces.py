@@ -75,7 +75,8 @@ def pipelines_named(subject: str, pipelines: Mapping[str, PipelineState]) -> tup
     """The pipelines of a service, or the one pipeline of this id; by id."""
     if subject in pipelines and pipelines[subject].definition.service != subject:
         return (pipelines[subject],)
-    return tuple(pipelines[id_] for id_ in sorted(pipelines) if pipelines[id_].definition.service == subject)
+    found = [state for state in pipelines.values() if state.definition.service == subject]
+    return tuple(sorted(found, key=lambda state: state.id))
 
 
 def take_subject(h: Hearing) -> str:
