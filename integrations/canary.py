@@ -100,7 +100,7 @@ def judge(probes: Iterable[Probe], config: CanaryConfig, now: datetime) -> Verdi
     wrong: list[str] = []
     if rate < config.success_rate:
         reason, _ = bad.most_common(1)[0]
-        wrong.append(f"{bad.total()} of {len(seen)} looks failed ({reason})")
+        wrong.append(f"{bad.total()} of {len(seen)} looks failed: {reason}")
     if config.latency_p99 is not None and p99 is not None and p99 > config.latency_p99:
         wrong.append(f"p99 is {_milliseconds(p99)}, more than {_milliseconds(config.latency_p99)}")
     if wrong:

@@ -22,7 +22,7 @@ def goods() -> str:
         f'<li class="item"><span class="picture" aria-hidden="true">{html.escape(name[0])}</span>'
         f"<h3>{html.escape(name)}</h3><p>€ {price / 100:.2f}</p>"
         f'<form method="post" action="/basket"><input type="hidden" name="item" value="{item}">'
-        f'<button>Put in basket<span class="unseen">: {html.escape(name)}</span></button></form></li>'
+        f'<button aria-label="Put in basket: {html.escape(name)}">Put in basket</button></form></li>'
         for item, (name, price) in ITEMS.items()
     )
     return (
@@ -55,7 +55,7 @@ def switch_shown(versions: Iterable[tuple[str, bool]], own_version: str) -> str:
             f"<li><span><strong>{shown}</strong>{here}: {state}</span>"
             f'<form method="post" action="/_switch"><input type="hidden" name="version" value="{shown}">'
             f'<input type="hidden" name="broken" value="{str(not is_broken).lower()}">'
-            f'<button class="{"mend" if is_broken else "break"}">{verb}'
-            f'<span class="unseen">: version {shown}</span></button></form></li>'
+            f'<button class="{"mend" if is_broken else "break"}" aria-label="{verb}: version {shown}">{verb}</button>'
+            "</form></li>"
         )
     return "".join(rows)

@@ -53,7 +53,7 @@ def test_failed_looks_are_red_with_their_commonest_reason():
     probes = [*looks(*[True] * 8), Probe(NOON, timedelta(), "no connection"), Probe(NOON, timedelta(), "no connection")]
     verdict = judge(probes, config(success_rate=90), NOON)
     assert (verdict.state, verdict.success_rate) == (RED, 80)
-    assert verdict.sentence == "2 of 10 looks failed (no connection)"
+    assert verdict.sentence == "2 of 10 looks failed: no connection"
     assert judge(probes, config(success_rate=80), NOON).state is OK, "as good as wanted"
 
 
