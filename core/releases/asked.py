@@ -103,11 +103,7 @@ def _promote_live(draft: Draft, release: Release, by: Actor, goal: str) -> None:
         if run is not None and run.release == release.id and not entries:
             raise CommandRefused(f"{name} is {_doing(draft, occupied.name, run)}.", mend=_mend_for(run))
     _refuse_older(draft, release, entries)
-    for stage in entries:
-        marks = holding_marks(draft.state, release, stage)
-        if marks:
-            reason = next(b for b in blockers(draft.state, release, stage, draft.world, draft.now) if b.kind == "bad")
-            raise CommandRefused(f"{name} may not enter {stage.name}: {reason.sentence}.", mend=f"Ask {reason.who}.")
+    _refuse_bad(draft, release, entries)
     if draft.definition.order is Order.MANUAL and not goal:
         for stage in entries:
             release = replace(release, picked=tuple(dict.fromkeys((*release.picked, stage.name))))
@@ -158,11 +154,22 @@ def _refuse_older(draft: Draft, release: Release, entries: list[Stage]) -> None:
                 )
 
 
+def _refuse_bad(draft: Draft, release: Release, entries: list[Stage]) -> None:
+    for stage in entries:
+        if holding_marks(draft.state, release, stage):
+            reason = next(b for b in blockers(draft.state, release, stage, draft.world, draft.now) if b.kind == "bad")
+            raise CommandRefused(
+                f"{title(draft.definition, release)} may not enter {stage.name}: {reason.sentence}.",
+                mend=f"Ask {reason.who}.",
+            )
+
+
 def _revive(draft: Draft, release: Release, by: Actor) -> None:
     alive = replace(release, status=Live())
     draft.put_release(alive)
     entries = [s for s in draft.definition.stages if waits_at(draft.state, alive, s)]
     _refuse_older(draft, alive, entries)
+    _refuse_bad(draft, alive, entries)
     if not entries:
         raise CommandRefused(f"{release.version} has no stage left to enter.")
     draft.put_release(replace(alive, picked=tuple(s.name for s in entries)))
@@ -604,7 +611,12 @@ def _restore(draft: Draft, by: Actor, drifted: list[TargetState]) -> None:
     for name in dict.fromkeys(t.stage for t in drifted):
         mine = [t for t in drifted if t.stage == name and t.current is not None and t.current.artifact]
         release = next((r for t in mine if t.current and (r := draft.state.release(t.current.release))), None)
-        if release is None or draft.state.stage(name).run is not None:
+        run = draft.state.stage(name).run
+        is_its_own = release is not None and run is not None and run.release == release.id
+        if release is not None and run is not None and is_its_own and isinstance(run.phase, Testing | Baking):
+            _deploy_again(draft, name, release, mine, by)
+            continue
+        if release is None or run is not None:
             raise CommandRefused(f"{name} cannot be restored now.", mend="Wait until nothing moves there, or keep.")
         plan = tuple((t.name, t.current) for t in mine if t.current is not None)
         for target in mine:
@@ -623,6 +635,16 @@ def _restore(draft: Draft, by: Actor, drifted: list[TargetState]) -> None:
         )
         draft.tell(release.id, "restoring", f"{by.name} restores {release.version} on {listed(t.name for t in mine)}.")
     draft.answer = f"{listed(t.name for t in drifted)} is being restored."
+
+
+def _deploy_again(draft: Draft, name: str, release: Release, drifted: list[TargetState], by: Actor) -> None:
+    """What was tested or baked is not there any more: it is deployed, tested and baked once more."""
+    for target in drifted:
+        draft.put_target(replace(target, is_mixed=True, drift="", drift_digest=""))
+    draft.put_phase(name, Deploying(since=draft.now))
+    draft.tell(
+        release.id, "restoring", f"{by.name} restores {release.version} on {listed(t.name for t in drifted)} in {name}."
+    )
 
 
 def _refuse_without(draft: Draft, drifted: list[TargetState]) -> None:

@@ -359,6 +359,13 @@ def _bake(draft: Draft, name: str, run: StageRun, phase: Baking) -> bool:
     stage = draft.state.definition_of(run).by_name[name]
     lacks = missing(draft.state, run, stage, draft.now)
     release = draft.state.released(run.release)
+    targets = draft.state.targets_of(name)
+    if any(t.drift for t in targets):
+        return False  # What bakes is not what was deployed; nothing passes until somebody reconciles [27].
+    if others := [t.name for t in targets if not _runs(t, release)]:
+        reason = f"{listed(others)} was changed outside Andon, and it was kept"
+        rollback.stand_still(draft, name, release, StopCause.TARGET_FAILED, reason)
+        return True
     if lacks.is_nothing or _cut_short(draft, stage, release):
         _pass(draft, name, stage, release, phase, is_good=lacks.is_nothing)
         return True

@@ -110,6 +110,11 @@ def _running(state: PipelineState, name: str, run: StageRun, now: datetime) -> R
                 Blocker("alarm", f"the alarm {a} is red since before it entered", "whoever mends it", subject=a)
                 for a in lacks.red
             ]
+            reasons += [
+                Blocker("drift", f"{t.name}: {t.drift}", f"{team}: reconcile", subject=t.name)
+                for t in targets
+                if t.drift
+            ]
             return ReleaseReasons(release, name, "baking", tuple(reasons))
         case RollingBack() as going:
             back = [t for t, goal in going.plan if _is_on(state, t, goal.digest)]
