@@ -141,13 +141,13 @@ def _entry(
         if scope is None:
             scope = next(r.scope for r in after.alarms if r.name == name)
         runs = any(t.current is not None for t in _targets_under(before, scope))
-        if runs and name != mended and not _mends_all(before, after, release, stage):
+        if runs and name != mended and not _mends_all(after, release, stage):
             yield f"{who} while {name} was in alarm or unknown [9, 10]"
 
 
-def _mends_all(before: PipelineState, after: PipelineState, release: Release, stage: Stage) -> bool:
+def _mends_all(after: PipelineState, release: Release, stage: Stage) -> bool:
     """Whether nothing but bad versions runs in a stage, all of which the release says it mends: nothing is lost."""
-    running = [t.current for t in before.targets_of(stage.name) if t.current is not None]
+    running = [t.current for t in after.targets_of(stage.name) if t.current is not None]
     bad = {m.digest for m in after.bad}
     return all(c.digest in bad and c.version in release.fixes for c in running)
 
@@ -346,6 +346,11 @@ def _standing(after: PipelineState, world: World, now: datetime) -> Iterator[str
         busy = any(t.deployment is not None for t in after.targets_of(occupied.name))
         if isinstance(run.phase, RollingBack) and not busy:
             yield f"the rollback in {occupied.name} does not start [14]"
+        if isinstance(run.phase, RollingBack) and not run.phase.ends_in_stop:
+            leaving = after.released(run.release)
+            is_bad = any(m.digest == leaving.digest for m in after.bad)
+            if not is_bad and any(goal.digest != leaving.digest for _, goal in run.phase.plan):
+                yield f"{leaving.version} is being rolled back, and is not bad [15]"
         if isinstance(run.phase, Deploying) and not busy:
             yield f"{occupied.name} is deploying, and nothing is in flight [25]"
     all_reasons = why(after, world, now)

@@ -41,7 +41,7 @@ from core.releases.events import (
     StageTestReported,
     TimePassed,
 )
-from core.releases.pipeline import Pipeline
+from core.releases.pipeline import Bake, Pipeline
 from core.releases.state import (
     AlarmReading,
     Baking,
@@ -105,10 +105,13 @@ def walk(
     with_drift: bool = False,
     one_way: frozenset[str] = frozenset(),
     limit: int = 200_000,
-    stop_at_first: bool = False,
+    stop_at: str = "",
     decide: Decide = decide_module.decide,
 ) -> Walk:
-    """Visit every reachable state; `with_people` names what people do besides what must be done."""
+    """Visit every reachable state; `with_people` names what people do besides what must be done.
+
+    `stop_at`: end with the first problem that speaks of this.
+    """
     can = Happenings(
         versions=versions,
         people=with_people,
@@ -136,7 +139,7 @@ def walk(
                 continue
             for problem in problems(state, event, decision, WORLD, at):
                 found.unsafe.append(f"{problem}: {_story(came, number, event)}")
-            if found.unsafe and stop_at_first:
+            if stop_at and any(stop_at in problem for problem in found.unsafe):
                 return found
             found.seen_phases.update(s.run.phase.kind for s in decision.state.stages if s.run)
             key = canonical(decision.state, at)
@@ -317,7 +320,7 @@ def canonical(state: PipelineState, now: datetime) -> Any:
         tuple(
             [
                 (
-                    s.run and _run_key(s.run, versions, now),
+                    s.run and _run_key(s.run, versions, state.definition.by_name[s.name].bake, now),
                     s.watch and (versions[s.watch.release], away(s.watch.until), s.watch.red_at_entry),
                 )
                 for s in state.stages
@@ -341,11 +344,11 @@ def canonical(state: PipelineState, now: datetime) -> Any:
             ]
         ),
         tuple([_reading_key(r) for r in state.alarms]),
-        tuple([(p.stage, p.sent, p.sent < calls and away(p.next_at)) for p in state.pages]),
+        frozenset([(p.stage, p.sent, p.sent < calls and away(p.next_at)) for p in state.pages]),
     )
 
 
-def _run_key(run: StageRun, versions: dict[str, str], now: datetime) -> Any:
+def _run_key(run: StageRun, versions: dict[str, str], bake: Bake, now: datetime) -> Any:
     phase = run.phase
     about: Any = ()
     match phase:
@@ -354,9 +357,10 @@ def _run_key(run: StageRun, versions: dict[str, str], now: datetime) -> Any:
         case Testing():
             about = tuple([test.outcome for test in phase.tests])
         case Baking():
-            credit = (phase.credited.total_seconds(), (now - phase.credited_until).total_seconds())
-            # The ceiling counts from the start, and is of no interest once people were asked.
-            about = (*credit, phase.points, phase.asked or (now - phase.since).total_seconds())
+            # More than enough is enough; the ceiling is of no interest once people were asked.
+            credit = min(bake.duration, phase.credited + (now - phase.credited_until))
+            late = phase.asked or min(bake.ceiling, now - phase.since)
+            about = (credit, min(bake.minimum_points, phase.points), late)
         case Stopped():
             about = (phase.cause, phase.alarm)
         case RollingBack():
