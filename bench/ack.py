@@ -56,7 +56,8 @@ ANDON: Final = Line("Andon, pause and resume", "pause")
 HUNDRED: Final = Line("Andon, the same, 100 more", "pause")
 CLICK: Final = Line("Andon, click", "click")
 
-PROCESSES: Final[tuple[tuple[str, tuple[Line, ...]], ...]] = (
+Processes = tuple[tuple[str, tuple[Line, ...]], ...]
+PROCESSES: Final[Processes] = (
     ("bare", (BARE, BARE_CLICK)),
     ("bolt", (DEFAULT, DEFAULT_CLICK)),
     ("andon", (CLICK,)),
@@ -124,10 +125,13 @@ Cells = dict[tuple[str, str], Cell]
 class Bench:
     """One run."""
 
-    def __init__(self, plan: Plan, folder: Path, sink: Server, releases: Mapping[str, str]) -> None:
+    def __init__(
+        self, plan: Plan, processes: Processes, folder: Path, sink: Server, releases: Mapping[str, str]
+    ) -> None:
         self.cells: Cells = defaultdict(Cell)
         self.acknowledged = 0
         self._plan = plan
+        self._processes = processes
         self._folder = folder
         self._releases = releases
         self._slack = {
@@ -139,7 +143,7 @@ class Bench:
 
     def round(self, number: int) -> None:
         """Every process in its turn, so that what drifts drifts for all."""
-        for place, (name, lines) in enumerate(PROCESSES):
+        for place, (name, lines) in enumerate(self._processes):
             state = self._folder / f"state-{number}-{place}"
             settings = company.copy(self._folder, state) if name.startswith("andon") else {}
             server = Server(
@@ -151,7 +155,7 @@ class Bench:
             finally:
                 server.kill()
             if name.startswith("andon"):
-                self._check(state, acknowledged)
+                self.acknowledged += look_for(acknowledged, state)
 
     async def _measure(self, server: Server, lines: Sequence[Line]) -> list[str]:
         """All cells of one process; returns the deliveries that were acknowledged as recorded."""
@@ -159,8 +163,8 @@ class Bench:
         for line in lines:
             asker = load.Asker(server.port, line.kind, respond_url=self._respond_url, releases=self._releases)
             connections = await load.connected(server.port)
-            # Every service is asked about twice, so that its card stands in Slack before anything is measured.
-            warm = await load.by_count(asker, connections, 2 * company.SERVICES)
+            # Every service is asked about, so that its card stands in Slack before anything is measured.
+            warm = await load.by_count(asker, connections, company.SERVICES)
             acknowledged += warm.acknowledged if line.kind != "why" else []
             await asyncio.to_thread(server.wait_until_quiet)
             for cell in line.cells:
@@ -180,19 +184,20 @@ class Bench:
             await asyncio.sleep(0)
         return acknowledged
 
-    def _check(self, state: Path, acknowledged: Sequence[str]) -> None:
-        """Whatever was acknowledged is in the database of the killed process, once, and was not refused."""
-        with contextlib.closing(sqlite3.connect(state / "andon.db")) as database:
-            rows = database.execute("SELECT dedupe_key, refused FROM events WHERE dedupe_key LIKE 'slack:%'").fetchall()
-        refused = {key for key, was_refused in rows if was_refused}
-        recorded = {key for key, _ in rows}
-        missing = [trigger for trigger in acknowledged if f"slack:{trigger}" not in recorded]
-        if missing or refused or len(rows) != len(recorded):
-            raise SystemExit(
-                f"Of {len(acknowledged)} acknowledged acts {len(missing)} are not in the database,"
-                f" {len(refused)} are there as refused, {len(rows) - len(recorded)} twice."
-            )
-        self.acknowledged += len(acknowledged)
+
+def look_for(acknowledged: Sequence[str], state: Path) -> int:
+    """How many acts were acknowledged; each is in the database of the killed process, once, and was not refused."""
+    with contextlib.closing(sqlite3.connect(state / "andon.db")) as database:
+        rows = database.execute("SELECT dedupe_key, refused FROM events WHERE dedupe_key LIKE 'slack:%'").fetchall()
+    refused = [key for key, was_refused in rows if was_refused]
+    recorded = {key for key, _ in rows}
+    missing = [trigger for trigger in acknowledged if f"slack:{trigger}" not in recorded]
+    if missing or refused or len(rows) != len(recorded):
+        raise SystemExit(
+            f"Of {len(acknowledged)} acknowledged acts {len(missing)} are not in the database,"
+            f" {len(refused)} are there as refused, {len(rows) - len(recorded)} twice."
+        )
+    return len(acknowledged)
 
 
 def starts(plan: Plan, sink: Server) -> dict[str, list[float]]:
@@ -215,47 +220,52 @@ def starts(plan: Plan, sink: Server) -> dict[str, list[float]]:
 
 
 def ratios(cells: Cells, took: Mapping[str, Sequence[float]]) -> dict[str, Ratio]:
-    """The figures that count. Rates: more is better; times: less."""
+    """The figures that count, as far as their lines were measured. Rates: more is better; times: less."""
 
-    def rate(line: Line, cell: str) -> list[float]:
-        return cells[line.name, cell].rate
+    def figures(line: Line, cell: str) -> Cell:
+        return cells.get((line.name, cell), Cell())
 
-    def p50(line: Line, cell: str) -> list[float]:
-        return cells[line.name, cell].p50
+    def rates(ours: Line, yardstick: Line, cell: str) -> tuple[float, ...]:
+        return _over(figures(ours, cell).rate, figures(yardstick, cell).rate)
 
-    def p99(line: Line, cell: str) -> list[float]:
-        return cells[line.name, cell].p99
+    def halves(ours: Line, yardstick: Line) -> tuple[float, ...]:
+        return _over(figures(ours, "c=1").p50, figures(yardstick, "c=1").p50)
 
-    def over(ours: Sequence[float], yardstick: Sequence[float]) -> Ratio:
-        return Ratio(tuple(a / b for a, b in zip(ours, yardstick, strict=True)))
+    def tails(ours: Line, yardstick: Line) -> tuple[float, ...]:
+        return _over(figures(ours, AT_200).p99, figures(yardstick, AT_200).p99)
 
-    def lost(ours: Sequence[float], yardstick: Sequence[float]) -> Ratio:
-        return Ratio(tuple(1 - a / b for a, b in zip(ours, yardstick, strict=True)))
-
-    return {
-        "ack_c16_vs_bolt_ceiling": over(rate(ANDON, "c=16"), rate(CEILING, "c=16")),
-        "ack_c64_vs_bolt_ceiling": over(rate(ANDON, "c=64"), rate(CEILING, "c=64")),
-        "ack_p50_vs_bolt_default": over(p50(ANDON, "c=1"), p50(DEFAULT, "c=1")),
-        "ack_p99_ms_at_200": Ratio(tuple(p99(ANDON, AT_200))),
-        "ack_p99_vs_ceiling_at_200": over(p99(ANDON, AT_200), p99(CEILING, AT_200)),
-        "ack_c16_vs_bare": over(rate(ANDON, "c=16"), rate(BARE, "c=16")),
-        "read_c16_vs_bolt_ceiling": over(rate(READS, "c=16"), rate(CEILING, "c=16")),
-        "click_c16_vs_bolt_ceiling": over(rate(CLICK, "c=16"), rate(CEILING_CLICK, "c=16")),
-        "click_p50_vs_bolt_default": over(p50(CLICK, "c=1"), p50(DEFAULT_CLICK, "c=1")),
-        "click_p99_ms_at_200": Ratio(tuple(p99(CLICK, AT_200))),
-        "click_p99_vs_ceiling_at_200": over(p99(CLICK, AT_200), p99(CEILING_CLICK, AT_200)),
-        "hundred_listeners_cost": lost(rate(HUNDRED, "c=16"), rate(ANDON, "c=16")),
-        "hundred_listeners_cost_bolt": lost(rate(CEILING_HUNDRED, "c=16"), rate(CEILING, "c=16")),
-        "shell_vs_import": over(took["andon status"], took["import of the whole bot"]),
-        "help_vs_import": over(took["andon --help"], took["import of the whole bot"]),
+    imported = took["import of the whole bot"]
+    found = {
+        "ack_c16_vs_bolt_ceiling": rates(ANDON, CEILING, "c=16"),
+        "ack_c64_vs_bolt_ceiling": rates(ANDON, CEILING, "c=64"),
+        "ack_p50_vs_bolt_default": halves(ANDON, DEFAULT),
+        "ack_p99_ms_at_200": tuple(figures(ANDON, AT_200).p99),
+        "ack_p99_vs_ceiling_at_200": tails(ANDON, CEILING),
+        "ack_c16_vs_bare": rates(ANDON, BARE, "c=16"),
+        "ack_cpu_vs_ceiling_c16": _over(figures(ANDON, "c=16").cpu, figures(CEILING, "c=16").cpu),
+        "read_c16_vs_bolt_ceiling": rates(READS, CEILING, "c=16"),
+        "click_c16_vs_bolt_ceiling": rates(CLICK, CEILING_CLICK, "c=16"),
+        "click_p50_vs_bolt_default": halves(CLICK, DEFAULT_CLICK),
+        "click_p99_ms_at_200": tuple(figures(CLICK, AT_200).p99),
+        "click_p99_vs_ceiling_at_200": tails(CLICK, CEILING_CLICK),
+        "hundred_listeners_cost": tuple(1 - kept for kept in rates(HUNDRED, ANDON, "c=16")),
+        "hundred_listeners_cost_bolt": tuple(1 - kept for kept in rates(CEILING_HUNDRED, CEILING, "c=16")),
+        "shell_vs_import": _over(took["andon status"], imported),
+        "help_vs_import": _over(took["andon --help"], imported),
     }
+    return {name: Ratio(rounds) for name, rounds in found.items() if rounds}
 
 
-def table(cells: Cells) -> Iterator[str]:
+def _over(ours: Sequence[float], yardstick: Sequence[float]) -> tuple[float, ...]:
+    """Round by round; nothing where one of the two was not measured."""
+    return tuple(a / b for a, b in zip(ours, yardstick, strict=False))
+
+
+def table(cells: Cells, processes: Processes = PROCESSES) -> Iterator[str]:
     """The table, for people."""
     yield f"{'':<28}" + "".join(f"{cell:>26}" for cell in CELLS) + f"{'CPU µs, c=16':>14}"
     yield f"{'':<28}" + f"{'p50 / p99 ms':>26}" + f"{'a second, p50 / p99 ms':>26}" * 3
-    for _, lines in PROCESSES:
+    for _, lines in processes:
         for line in lines:
             yield f"{line.name:<28}" + "".join(_in_table(cells, line, cell) for cell in CELLS) + _cpu(cells, line)
 
@@ -296,7 +306,9 @@ def written(cells: Cells, found: Mapping[str, Ratio], took: Mapping[str, Sequenc
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def run(plan: Plan, results: Path | None, say: Callable[[str], None] = print) -> dict[str, Ratio]:
+def run(
+    plan: Plan, results: Path | None, say: Callable[[str], None] = print, processes: Processes = PROCESSES
+) -> dict[str, Ratio]:
     """Measure everything, print the table, write the results; returns the ratios."""
     is_pinned = pin(LOAD_CORE)
     with tempfile.TemporaryDirectory(prefix="andon-bench-") as name:
@@ -304,7 +316,7 @@ def run(plan: Plan, results: Path | None, say: Callable[[str], None] = print) ->
         releases = company.prepare(folder)
         sink = Server(["-m", "bench.servers", "sink"], {}, folder / "sink.log", LOAD_CORE)
         try:
-            bench = Bench(plan, folder, sink, releases)
+            bench = Bench(plan, processes, folder, sink, releases)
             for number in range(plan.rounds):
                 bench.round(number)
             took = starts(plan, sink)
@@ -312,7 +324,7 @@ def run(plan: Plan, results: Path | None, say: Callable[[str], None] = print) ->
             sink.kill()
     found = ratios(bench.cells, took)
     say(f"{plan.rounds} rounds; servers on core {SERVER_CORE}, load on core {LOAD_CORE}" if is_pinned else "not pinned")
-    for row in table(bench.cells):
+    for row in table(bench.cells, processes):
         say(row)
     say(f"\nAll {bench.acknowledged:,} acknowledged acts are in the databases of the killed processes.")
     for program, times in took.items():

@@ -240,9 +240,10 @@ async def by_callers(asker: Asker, connections: Sequence[Connection], callers: i
     until = begun + seconds
 
     async def call(connection: Connection, requests: Iterator[Request]) -> None:
-        while time.perf_counter() < until:
-            request = next(requests)
-            await _ask(connection, request, time.perf_counter, measured)
+        while True:
+            await _ask(connection, next(requests), time.perf_counter, measured)
+            if time.perf_counter() >= until:
+                return
 
     with _no_garbage_collection():
         await asyncio.gather(*(call(connections[n], asker.caller(n, callers)) for n in range(callers)))
