@@ -268,7 +268,7 @@ def _waiting(state: PipelineState, release: Release, world: World, now: datetime
                 reading = state.reading(reason.subject)
                 sentence, since = f"the alarm {reason.subject} is red", reading.since if reading else None
             elif reason.kind == "stopped" and one.doing:
-                sentence = f"{one.stage} stands still until somebody decides"
+                sentence = f"it stands still in {one.stage} until somebody decides"
             found.setdefault(sentence, Waiting(reason.kind, sentence, reason.who, reason.clears_at, since))
     return tuple(found.values())
 

@@ -134,7 +134,7 @@ def test_a_bad_day_shows_the_alarm_with_its_pages_and_what_is_done_about_it():
 
 def test_a_pause_says_who_until_when_and_why():
     said = sections(drawn(samples.paused()))
-    assert "■ *Paused* by Ann, the whole service, until <!date^1772467200^" in said
+    assert "■ *Paused* by Ann: prices look wrong. It holds the whole service until <!date^1772467200^" in said
     assert "prices look wrong" in said
 
 
