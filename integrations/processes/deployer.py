@@ -277,10 +277,16 @@ class ProcessesDeployer:
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
         )
+        ended = asyncio.ensure_future(process.communicate())
         try:
             async with asyncio.timeout(self._timeout):
-                _, words = await process.communicate()
+                _, words = await asyncio.shield(ended)
+        except asyncio.CancelledError:
+            # The launcher goes on without us: wait for it, so that whoever stops everything next finds a supervisor.
+            await asyncio.wait((ended,), timeout=self._timeout)
+            raise
         except TimeoutError as error:
+            ended.cancel()
             process.kill()
             await process.wait()
             raise TransientError(f"The supervisor of {self._name} did not begin within {self._timeout:g} s.") from error
