@@ -55,6 +55,18 @@ async def test_make_up_prints_one_url_and_ctrl_c_ends_it_all(tmp_path: Path) -> 
     await until_none_is_left(place)
 
 
+@pytest.mark.slow
+async def test_make_up_ended_while_it_begins_leaves_nothing_either(tmp_path: Path) -> None:
+    log, place = tmp_path / "log", tmp_path / "local"
+    words = ("-m", "examples.up", "--no-browser", "--directory", str(place))
+    async with started(sys.executable, *words, cwd=ROOT, log=log, environment=OWN) as process:
+        # The first supervisor is being started about now.
+        await until_it_says(r"(1\.0\.0 sets out)", process, log, within=120)
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 0, log.read_text()
+    await until_none_is_left(place)
+
+
 @pytest.mark.parametrize(("target", "module"), [("up", "examples.up"), ("demo", "examples.demo")])
 def test_make_starts_these_modules(target: str, module: str) -> None:
     told = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
