@@ -47,11 +47,14 @@ def running_digests(state: PipelineState, scope: Scope, except_digest: str) -> f
 
 @dataclass(frozen=True, slots=True)
 class Contributors:
-    """Everyone behind the changes between what runs and what would: known people, and identities nobody can place."""
+    """Everyone behind the changes between what runs and what would: known people, and identities nobody can place.
+
+    `silent` are versions among them that were announced without authors.
+    """
 
     people: frozenset[str]
     unplaced: tuple[str, ...]
-    has_authors: bool
+    silent: tuple[str, ...]
 
 
 def contributors(state: PipelineState, release: Release, scope: Scope, world: World) -> Contributors:
@@ -61,9 +64,12 @@ def contributors(state: PipelineState, release: Release, scope: Scope, world: Wo
     oldest = min((n for n in running if n < release.sequence), default=0)
     people: set[str] = set()
     unplaced: set[str] = set()
+    silent: list[str] = []
     for other in state.releases:
         if not oldest < other.sequence <= release.sequence:
             continue
+        if not other.contributors:
+            silent.append(other.version)
         if other.announced_by.is_person:
             people.add(other.announced_by.id)
         for identity in other.contributors:
@@ -72,7 +78,7 @@ def contributors(state: PipelineState, release: Release, scope: Scope, world: Wo
                 unplaced.add(identity)
             else:
                 people.add(person.key)
-    return Contributors(frozenset(people), tuple(sorted(unplaced)), bool(release.contributors))
+    return Contributors(frozenset(people), tuple(sorted(unplaced)), tuple(silent))
 
 
 def why_not(state: PipelineState, request: ApprovalRequest, by: Actor, world: World) -> str:
@@ -91,8 +97,12 @@ def why_not(state: PipelineState, request: ApprovalRequest, by: Actor, world: Wo
         others = sorted(world.name_of(key) for key in asked - behind.people if not _is_bot(world, key))
         who = f"{listed(others, 'or')} may" if others else "Nobody else is left who may: add an approver to org.yaml"
         return f"You had a part in a change it carries, so somebody else must approve. {who}."
-    if not behind.has_authors:
-        return "It was announced without the authors of its changes; announce it again with --change and --author."
+    if behind.silent:
+        was, it, its = ("was", "it", "its") if len(behind.silent) == 1 else ("were", "them", "their")
+        return (
+            f"{listed(behind.silent)} {was} announced without the authors of {its} changes; "
+            f"announce {it} again with --change and --author."
+        )
     if behind.unplaced:
         return (
             f"It carries changes by {listed(behind.unplaced)}, whom the organisation file does not know; "

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from core.releases import rollback
-from core.releases.approvals import running_digests, scopes_of, void_reason
+from core.releases.approvals import eligible, running_digests, scopes_of, void_reason
 from core.releases.authority import called
 from core.releases.bake import ceiling_at, health, missing
 from core.releases.blockers import (
@@ -165,6 +165,7 @@ def void_requests(draft: Draft) -> bool:
     for request in draft.state.approvals:
         because = void_reason(draft.state, request, draft.now)
         if not because:
+            moved = _drop_votes(draft, request) or moved
             continue
         draft.drop_requests(lambda r, void=request: r.id == void.id)  # type: ignore[misc]
         release = draft.state.release(request.release)
@@ -177,6 +178,28 @@ def void_requests(draft: Draft) -> bool:
             )
         moved = True
     return moved
+
+
+def _drop_votes(draft: Draft, request: ApprovalRequest) -> bool:
+    """An approver who is not asked any more, or turns out to have had a part in it, does not count [20]."""
+    may = eligible(draft.state, request, draft.world)
+    void = [vote for vote in request.votes if vote.by.id not in may]
+    if not void:
+        return False
+    left = replace(request, votes=tuple(vote for vote in request.votes if vote not in void))
+    draft.change(lambda s: replace(s, approvals=tuple(left if r.id == left.id else r for r in s.approvals)))
+    release = draft.state.released(request.release)
+    given = listed(f"{vote.by.name}'s approval" for vote in void)
+    draft.tell(
+        release.id,
+        "approval_void",
+        f"{given} of {title(draft.definition, release)} for "
+        f"{place(request.scope)} does not count any more: whoever gave it may not approve it now.",
+        asks=_asked(draft, request),
+        offers=("approve", "reject"),
+        subject=request.id,
+    )
+    return True
 
 
 def _enter(draft: Draft, stage: Stage, release: Release) -> None:

@@ -30,6 +30,7 @@ from core.releases.events import (
 from core.releases.pipeline import OnAlarm, Scope, Siblings, Stage
 from core.releases.state import (
     Baking,
+    Change,
     Deploying,
     Deployment,
     Installed,
@@ -60,6 +61,9 @@ def release_announced(draft: Draft, event: ReleaseAnnounced) -> None:
         raise CommandRefused("A version is 1 to 128 printable characters.", mend="Announce it under a shorter name.")
     for known in draft.state.releases:
         if known.digest == event.digest and known.version == event.version:
+            if not known.contributors and _behind(event):
+                # The one thing that a second announcement mends: nobody could approve without it [19].
+                draft.put_release(replace(known, changes=_changes(event), contributors=_behind(event)))
             draft.answer = f"{title(draft.definition, known)} is known already."
             return
         if known.version == event.version:
@@ -69,7 +73,6 @@ def release_announced(draft: Draft, event: ReleaseAnnounced) -> None:
             )
     draft.change(lambda s: replace(s, counter=s.counter + 1))
     sequence = draft.state.counter
-    contributors = {identity for c in event.changes for identity in (*c.authors, c.merger) if identity}
     release = Release(
         id=f"{draft.state.id}-{sequence}",
         version=event.version,
@@ -80,8 +83,8 @@ def release_announced(draft: Draft, event: ReleaseAnnounced) -> None:
         announced_by=event.by,
         commit=event.commit,
         url=event.url,
-        changes=tuple(replace(c, title=c.title[:TITLE_LENGTH]) for c in event.changes[:CHANGES_KEPT]),
-        contributors=tuple(sorted(contributors)),
+        changes=_changes(event),
+        contributors=_behind(event),
         fixes=event.fixes,
         ancestors=event.ancestors,
         is_one_way=event.is_one_way,
@@ -90,6 +93,14 @@ def release_announced(draft: Draft, event: ReleaseAnnounced) -> None:
     fixes = f" It fixes {listed(event.fixes)}." if event.fixes else ""
     draft.answer = f"{title(draft.definition, release)} is on the line."
     draft.tell(release.id, "announced", f"{title(draft.definition, release)} was announced by {event.by.name}.{fixes}")
+
+
+def _changes(event: ReleaseAnnounced) -> tuple[Change, ...]:
+    return tuple(replace(c, title=c.title[:TITLE_LENGTH]) for c in event.changes[:CHANGES_KEPT])
+
+
+def _behind(event: ReleaseAnnounced) -> tuple[str, ...]:
+    return tuple(sorted({identity for c in event.changes for identity in (*c.authors, c.merger) if identity}))
 
 
 # ---- deployments ----------------------------------------------------------------------------------------------------

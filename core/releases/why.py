@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from core.releases.bake import missing
+from core.releases.bake import credited, missing
 from core.releases.blockers import Blocker, blockers, leader, waits_at
 from core.releases.state import (
     Baking,
@@ -33,6 +33,8 @@ class ReleaseReasons:
 
 def why(state: PipelineState, world: World, now: datetime) -> tuple[ReleaseReasons, ...]:
     """All that is on its way or stands still, newest release first; never empty for a live release."""
+    # What was baked since the last look counts: it says when the bake ends.
+    state = credited(state, world, now)
     found: list[ReleaseReasons] = []
     for occupied in state.stages:
         if occupied.run is not None:
