@@ -27,7 +27,7 @@ from core.releases.events import (
     RunningVersionObserved,
     StageTestReported,
 )
-from core.releases.pipeline import OnAlarm, Scope, Siblings, Stage
+from core.releases.pipeline import OnAlarm, Siblings, Stage
 from core.releases.state import (
     Baking,
     Change,
@@ -148,18 +148,15 @@ def deployment_progressed(draft: Draft, event: DeploymentProgressed) -> None:
     if found is None:
         return
     target, at, _ = found
-    draft.put_target(
-        replace(
-            target,
-            deployment=replace(
-                at,
-                phase="running" if at.phase == "unknown" else at.phase,
-                done_units=event.done_units,
-                all_units=event.all_units,
-                note=event.note,
-            ),
-        )
+    heard = replace(
+        at,
+        phase="running" if at.phase == "unknown" else at.phase,
+        done_units=event.done_units,
+        all_units=event.all_units,
+        note=event.note,
     )
+    if heard != at:
+        draft.put_target(replace(target, deployment=heard))
 
 
 def deployment_succeeded(draft: Draft, event: DeploymentSucceeded) -> None:
@@ -377,16 +374,15 @@ def _count_again_from_now_on(draft: Draft, alarm: str) -> None:
 
 def _turned_red(draft: Draft, event: AlarmReported) -> None:
     said = f"the alarm {event.alarm} turned red" + (f" ({event.title})" if event.title not in ("", event.alarm) else "")
+    if not has_anything_running(draft.state, event.scope, draft.definition):
+        _was_red_over_nothing(draft, event)
+        return
     acted = False
-    is_about_something = has_anything_running(draft.state, event.scope, draft.definition) or _in_flight_under(
-        draft, event.scope
-    )
-    if is_about_something:
-        for occupied in draft.state.stages:
-            stage = draft.state.stage_definition(occupied.name)
-            if stage is not None and covers(event.scope, stage):
-                acted = _act_on_alarm(draft, occupied.name, stage, event, said) or acted
-    if is_about_something and not acted:
+    for occupied in draft.state.stages:
+        stage = draft.state.stage_definition(occupied.name)
+        if stage is not None and covers(event.scope, stage):
+            acted = _act_on_alarm(draft, occupied.name, stage, event, said) or acted
+    if not acted:
         draft.tell(
             "",
             "alarm",
@@ -398,10 +394,13 @@ def _turned_red(draft: Draft, event: AlarmReported) -> None:
             draft.touch(release.id)
 
 
-def _in_flight_under(draft: Draft, scope: Scope) -> bool:
-    """Whether something is being deployed to what an alarm watches; elsewhere it does not matter to an empty place."""
-    covered = {stage.name for stage in draft.definition.stages if covers(scope, stage)}
-    return any(t.deployment is not None and t.stage in covered for t in draft.state.targets)
+def _was_red_over_nothing(draft: Draft, event: AlarmReported) -> None:
+    """Where nothing ran yet an alarm says nothing of the release that comes first; its bake does not end in alarm."""
+    for occupied in draft.state.stages:
+        run, stage = occupied.run, draft.state.stage_definition(occupied.name)
+        if run is None or stage is None or not covers(event.scope, stage) or event.alarm in run.red_at_entry:
+            continue
+        draft.put_run(occupied.name, replace(run, red_at_entry=(*run.red_at_entry, event.alarm)))
 
 
 def _began_before(event: AlarmReported, entered_at: datetime | None) -> bool:
