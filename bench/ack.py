@@ -129,7 +129,7 @@ class Bench:
         self, plan: Plan, processes: Processes, folder: Path, sink: Server, releases: Mapping[str, str]
     ) -> None:
         self.cells: Cells = defaultdict(Cell)
-        self.acknowledged = 0
+        self.acknowledged = self.refused = 0
         self._plan = plan
         self._processes = processes
         self._folder = folder
@@ -155,7 +155,9 @@ class Bench:
             finally:
                 server.kill()
             if name.startswith("andon"):
-                self.acknowledged += look_for(acknowledged, state)
+                count, refused = look_for(acknowledged, state)
+                self.acknowledged += count
+                self.refused += refused
 
     async def _measure(self, server: Server, lines: Sequence[Line]) -> list[str]:
         """All cells of one process; returns the deliveries that were acknowledged as recorded."""
@@ -185,19 +187,23 @@ class Bench:
         return acknowledged
 
 
-def look_for(acknowledged: Sequence[str], state: Path) -> int:
-    """How many acts were acknowledged; each is in the database of the killed process, once, and was not refused."""
+def look_for(acknowledged: Sequence[str], state: Path) -> tuple[int, int]:
+    """How many acts were acknowledged, and how many of these as refused; all are in the killed process's database.
+
+    At a constant rate two acts on one service can meet where a machine stalls, and the later one may be refused: that
+    is recorded and answered like any other.
+    """
     with contextlib.closing(sqlite3.connect(state / "andon.db")) as database:
         rows = database.execute("SELECT dedupe_key, refused FROM events WHERE dedupe_key LIKE 'slack:%'").fetchall()
     refused = [key for key, was_refused in rows if was_refused]
     recorded = {key for key, _ in rows}
     missing = [trigger for trigger in acknowledged if f"slack:{trigger}" not in recorded]
-    if missing or refused or len(rows) != len(recorded):
+    if missing or len(rows) != len(recorded):
         raise SystemExit(
             f"Of {len(acknowledged)} acknowledged acts {len(missing)} are not in the database,"
-            f" {len(refused)} are there as refused, {len(rows) - len(recorded)} twice."
+            f" {len(rows) - len(recorded)} are there twice."
         )
-    return len(acknowledged)
+    return len(acknowledged), len(refused)
 
 
 def starts(plan: Plan, sink: Server) -> dict[str, list[float]]:
@@ -327,6 +333,7 @@ def run(
     for row in table(bench.cells, processes):
         say(row)
     say(f"\nAll {bench.acknowledged:,} acknowledged acts are in the databases of the killed processes.")
+    say(f"Of them {bench.refused:,} were refused, having met another on the same service.")
     for program, times in took.items():
         say(f"{program:<28}{statistics.median(times):6.0f} ms")
     say("")

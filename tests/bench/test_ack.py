@@ -44,6 +44,6 @@ def test_an_act_that_is_not_in_the_database_is_told(tmp_path):
         database.execute("INSERT INTO events VALUES ('slack:one', 0)")
         database.commit()
 
-    assert ack.look_for(["one"], tmp_path / "state") == 1
+    assert ack.look_for(["one"], tmp_path / "state") == (1, 0)
     with pytest.raises(SystemExit, match="1 are not in the database"):
         ack.look_for(["one", "two"], tmp_path / "state")
