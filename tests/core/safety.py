@@ -194,6 +194,14 @@ def _alarms(before: PipelineState, event: Event, after: PipelineState) -> Iterat
     if reading is not None and (reading.firing or event.key in dict(reading.resolved)):
         return
     in_scope = []
+    covered = {s.name for s in before.stages if (d := before.stage_definition(s.name)) and _covers(event.scope, d)}
+    if not any(t.current is not None for t in before.targets if t.stage in covered):
+        # Nothing ever ran there: the alarm says nothing of what comes first, but nothing passes while it is red.
+        for name in covered:
+            run = _run(after, name)
+            if run is not None and isinstance(run.phase, MOVING) and event.alarm not in run.red_at_entry:
+                yield f"{name} forgets that {event.alarm} was red over nothing [9]"
+        return
     for occupied in before.stages:
         stage = before.stage_definition(occupied.name)
         if stage is None or not _covers(event.scope, stage):
