@@ -138,7 +138,7 @@ def _stages(state: PipelineState, world: World, now: datetime, d: Dialect) -> It
 
 def _paused(state: PipelineState, now: datetime, d: Dialect) -> Iterable[str]:
     for pause in _in_force(state, now):
-        until = f" until {d.time(pause.until, now)}" if pause.until else ""
+        until = f", until {d.time(pause.until, now)}" if pause.until else ""
         reason = d.words(_sentence(pause.reason))
         yield f"Paused by {d.words(shorten(pause.by.name))}, {d.words(place(pause.scope))}{until}: {reason}"
 
@@ -168,7 +168,8 @@ def why_of(
             lines.append(f"Nothing of {d.strong(state.id)} is on its way. {runs}.")
         for one in found:
             lines += _reasons(state, one, now, d)
-        lines += _paused(state, now, d)
+        if not any(reason.kind == "paused" for one in found for reason in one.reasons):
+            lines += _paused(state, now, d)
         facts.append({"id": state.id, "releases": [_reason_facts(one) for one in found]})
     return _joined(lines, d, len(lines)), {"pipelines": facts}
 

@@ -233,8 +233,8 @@ def pause(draft: Draft, event: PauseRequested) -> None:
     draft.change(lambda s: replace(s, pauses=(*s.pauses, new)))
     until = f" for {duration(event.duration)}" if event.duration else ""
     draft.answer = (
-        f"{draft.definition.service} is paused{until}{_in(scope)}. Nothing new is entered; what is in flight finishes, "
-        "bakes run on, alarms and rollbacks stay live."
+        f"{draft.definition.service} is paused{until}{_in(scope)} by {event.by.name}: {reason}. Nothing new is "
+        "entered; what is in flight finishes, bakes run on, alarms and rollbacks stay live."
     )
     _tell_live(draft, "paused", f"{event.by.name} paused {_service_part(draft, scope)}{until}: {reason}.")
 
@@ -381,7 +381,7 @@ def approve(draft: Draft, event: ApproveRequested) -> None:
     assert rule is not None, "a request without a rule is void"
     given = valid_votes(draft.state, voted, draft.world)
     more = "" if given >= rule.count else f" ({given} of {rule.count})"
-    draft.answer = f"You approved {title(draft.definition, release)} for {place(request.scope)}{more}."
+    draft.answer = f"{event.by.name} approved {title(draft.definition, release)} for {place(request.scope)}{more}."
     draft.tell(
         release.id,
         "approved",
@@ -794,14 +794,14 @@ def acknowledge(draft: Draft, event: AcknowledgeRequested) -> None:
         marks = [m.release for m in draft.state.bad if m.stage == stage.name]
         about = stage.run.release if stage.run is not None else next(reversed(marks), "")
         draft.tell(about, "acknowledged", f"{event.by.name} looks into the rollback.")
-        draft.answer = "Everybody sees that you look into it."
+        draft.answer = f"{event.by.name} looks into the rollback."
         return
     if not pages:
         raise CommandRefused("There is no open page; somebody took it already, or it is over.")
     for page in pages:
         draft.end_page(page, f"{event.by.name} takes it.")
         draft.tell(page.release, "acknowledged", f"{event.by.name} takes it.")
-    draft.answer = "You have it. Nobody is called again for this."
+    draft.answer = f"{event.by.name} has it. Nobody is called again for this."
 
 
 # ---- shared ---------------------------------------------------------------------------------------------------------

@@ -11,13 +11,14 @@ from core.releases.state import Release
 
 
 def duration(span: timedelta) -> str:
-    """A duration for people: `45 s`, `12 min`, `1 h 30 min`, `3 d 4 h`."""
+    """A duration for people: `45 s`, `12 min`, `1 h 30 min`, `1 day`, `3 days 4 h`."""
     seconds = max(0, round(span.total_seconds()))
     days, rest = divmod(seconds, 86_400)
     hours, rest = divmod(rest, 3_600)
     minutes, seconds = divmod(rest, 60)
     if days:
-        return f"{days} d {hours} h" if hours else f"{days} d"
+        whole = f"{days} day{'s' if days > 1 else ''}"
+        return f"{whole} {hours} h" if hours else whole
     if hours:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     if minutes:

@@ -123,7 +123,7 @@ def test_branches_are_named_and_the_longest_way_counts(tmp_path: Path):
     _, lines = told(place(tmp_path, checkout=text))
     assert any("● gamma   a first stage: follows nothing" in line for line in lines)
     assert any("▼ one-box   after beta and gamma" in line for line in lines)
-    assert any("at least 1 d 11 h (gamma 20 h," in line for line in lines)
+    assert any("at least 1 day 11 h (gamma 20 h," in line for line in lines)
 
 
 def test_data_points_can_take_longer_than_the_bake(tmp_path: Path):

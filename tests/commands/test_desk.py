@@ -166,7 +166,7 @@ async def test_status_of_a_service_shows_every_stage_with_version_state_since_an
         ),
         "• wave-1 (production): runs 1.4.1",
         "• wave-2 (production): runs 1.4.1",
-        "Paused by Ann, the whole service until 2026-03-02 16:00 UTC (in 2 h): prices look wrong",
+        "Paused by Ann, the whole service, until 2026-03-02 16:00 UTC (in 2 h): prices look wrong",
         "`andon why checkout` says what each waits for.",
     ]
 
@@ -202,7 +202,7 @@ async def test_why_tells_the_fate_of_a_release_that_is_not_on_its_way_any_more()
 
 async def test_why_names_a_pause_although_the_bake_runs_on():
     reply = await ask(FloorInMemory(samples.paused()), "why checkout", ANN_IN_SHELL)
-    assert "Paused by Ann, the whole service until 2026-03-02 16:00 UTC (in 2 h): prices look wrong" in reply.text
+    assert "Paused by Ann, the whole service, until 2026-03-02 16:00 UTC (in 2 h): prices look wrong" in reply.text
 
 
 async def test_status_shows_targets_that_are_not_as_recorded():
@@ -279,7 +279,7 @@ async def test_a_button_approves_what_it_was_drawn_for():
     floor = FloorInMemory(samples.waiting_for_approval())
     about = pressed_on(floor.states["checkout"], "approve", "q7")
     reply = await Desk(floor).press("approve", about, CAROL_IN_SLACK, "d1")
-    assert reply.text == "You approved checkout 1.4.2 for the group production."
+    assert reply.text == "Carol approved checkout 1.4.2 for the group production."
     assert reply.release == "r2"
 
 

@@ -79,7 +79,7 @@ def test_rule_19_a_stage_may_ask_as_well_as_its_group():
 def test_rule_19_several_of_the_named():
     line = waiting(2)
     line.approves(BOB)
-    assert line.answer == "You approved shop 1.1 for the group production (1 of 2)."
+    assert line.answer == "Bob approved shop 1.1 for the group production (1 of 2)."
     assert "1 of 2 given" in line.why("1.1")[0].sentence
     assert "You approved this already" in line.refuses(ApproveRequested(by=BOB))
     line.approves(CAROL)
@@ -366,7 +366,7 @@ def test_rule_21_forgotten_ones_are_asked_about_daily():
     assert line.said("pause_reminder") == []
     line.passes(50 * HOUR)
     assert len(line.said("pause_reminder")) == 3
-    assert "has been paused for 1 d (Eve: hold). Is it still needed?" in line.said("pause_reminder")[0].sentence
+    assert "has been paused for 1 day (Eve: hold). Is it still needed?" in line.said("pause_reminder")[0].sentence
     assert line.state.pauses, "it does not end by itself"
 
 
