@@ -90,7 +90,7 @@ def test_the_shops_line_is_shown_as_a_picture():
         "▼ wave-2",
     ]
     assert [text.index(word) for word in order] == sorted(text.index(word) for word in order)
-    assert "bake     5 s and 10 data points; people are asked after 1 min" in text
+    assert "bake     3 s and 10 data points; people are asked after 1 min" in text
     assert "canary: rolls back" in text
     assert "warning" not in text
     assert max(map(len, lines)) <= 100
