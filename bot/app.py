@@ -67,6 +67,9 @@ from storage.journal import Store
 log = logging.getLogger("andon.app")
 
 LOOK_AT_TARGETS_EVERY = 60.0
+PRUNE_EVERY = 3_600.0
+DELIVERED_KEPT = timedelta(days=30)
+"""Longer than anybody repeats a delivery or asks for one; history itself is kept."""
 CONNECT_AGAIN_AFTER = 5.0
 
 
@@ -131,6 +134,7 @@ class App:
         self.outbox = Outbox(self.engine, self._couriers(self.settings.has_slack), _never_delivered)
         self.canaries = Canaries(self.engine, self.session, broke=self.ended.set)
         self.ticker = Ticker(self.engine, beat_every=timedelta(seconds=5))
+        self.ticker.every(PRUNE_EVERY, "prune", self._prune)
         self.ticker.every(LOOK_AT_TARGETS_EVERY, "look at targets", self.look_at_targets)
         self.web = WebFace(
             engine=self.engine,
@@ -325,6 +329,12 @@ class App:
             return None
         config = PagerConfig.model_validate({"url": settings.pager_url, "secret": settings.pager_secret.reveal()})
         return Pager(config, self.session, clock=self.engine.now)
+
+    async def _prune(self) -> None:
+        before = self.engine.now() - DELIVERED_KEPT
+        gone = await self.engine.run(lambda tx: tx.history.prune(before))
+        if gone:
+            log.info("%d deliveries of more than %d days ago were dropped.", gone, DELIVERED_KEPT.days)
 
     async def look_at_targets(self) -> None:
         """Compare what runs with what is recorded, wherever nothing is in flight [27]."""
