@@ -29,6 +29,8 @@ from typing import Final
 from bench import company, load
 from bench.processes import LOAD_CORE, SERVER_CORE, Server, pin, seconds_to_run
 
+BUSY: Final = 0.8
+"""A load average above which others take part of the two cores."""
 RESULTS: Final = Path(__file__).with_name("results.json")
 AT_200: Final = "200/s"
 CELLS: Final = {AT_200: 0, "c=1": 1, "c=16": 16, "c=64": 64}
@@ -289,12 +291,15 @@ def _cpu(cells: Cells, line: Line) -> str:
     return f"{statistics.median(used):14,.0f}" if used else f"{'–':>14}"
 
 
-def written(cells: Cells, found: Mapping[str, Ratio], took: Mapping[str, Sequence[float]], plan: Plan) -> str:
+def written(
+    cells: Cells, found: Mapping[str, Ratio], took: Mapping[str, Sequence[float]], plan: Plan, load_before: float
+) -> str:
     """The results as JSON: ratios (median, lowest, highest of the rounds), and the medians they came from."""
     content = {
         "measured_on": f"{datetime.now(UTC):%Y-%m-%d}",
         "python": platform.python_version(),
         "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
+        "load_average_before": load_before,
         "rounds": plan.rounds,
         "ratios": {name: round(ratio.median, 4) for name, ratio in found.items()},
         "spread": {name: [round(min(r.rounds), 4), round(max(r.rounds), 4)] for name, r in found.items()},
@@ -316,7 +321,7 @@ def run(
     plan: Plan, results: Path | None, say: Callable[[str], None] = print, processes: Processes = PROCESSES
 ) -> dict[str, Ratio]:
     """Measure everything, print the table, write the results; returns the ratios."""
-    is_pinned = pin(LOAD_CORE)
+    is_pinned, load_before = pin(LOAD_CORE), round(os.getloadavg()[0], 1)
     with tempfile.TemporaryDirectory(prefix="andon-bench-") as name:
         folder = Path(name)
         releases = company.prepare(folder)
@@ -330,6 +335,10 @@ def run(
             sink.kill()
     found = ratios(bench.cells, took)
     say(f"{plan.rounds} rounds; servers on core {SERVER_CORE}, load on core {LOAD_CORE}" if is_pinned else "not pinned")
+    if load_before > BUSY:
+        say(
+            f"The machine was busy before it began (load {load_before}): these figures say little, see bench/README.md."
+        )
     for row in table(bench.cells, processes):
         say(row)
     say(f"\nAll {bench.acknowledged:,} acknowledged acts are in the databases of the killed processes.")
@@ -340,7 +349,7 @@ def run(
     for key, ratio in found.items():
         say(f"{key:<30}{ratio}")
     if results is not None:
-        results.write_text(written(bench.cells, found, took, plan))
+        results.write_text(written(bench.cells, found, took, plan, load_before))
     return found
 
 
