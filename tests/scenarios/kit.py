@@ -13,7 +13,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -182,9 +182,19 @@ class Receiver:
         return web.Response(status=self.smoke_status)
 
 
-def unhurried() -> Pacing:
-    """Slack's pace without the waiting."""
-    return Pacing(posts=Pace(every=0.0, burst=1_000), edits=Pace(every=0.0, burst=1_000), debounce=0.0)
+def unhurried(clock: FakeClock | None = None) -> Pacing:
+    """Slack's pace without the waiting; the pauses that Slack asks for pass on this clock, if there is one."""
+
+    async def sleep(seconds: float) -> None:
+        assert clock is not None
+        clock.advance(timedelta(seconds=seconds))
+
+    def pace() -> Pace:
+        if clock is None:
+            return Pace(every=0.0, burst=1_000)
+        return Pace(every=0.0, burst=1_000, monotonic=lambda: clock.now().timestamp(), sleep=sleep)
+
+    return Pacing(posts=pace(), edits=pace(), debounce=0.0)
 
 
 # ---- the story ------------------------------------------------------------------------------------------------------
@@ -239,7 +249,9 @@ class Story:
             await self.simulator.settle()
             if app.slack is not None:
                 await app.slack.drain()
-            await app.outbox.settle()
+            effect_due = await self._effect_due()
+            if effect_due is not None and effect_due <= self.clock.now():
+                await app.outbox.settle()
             due = app.engine.next_wake()
             if due is None or due > self.clock.now():
                 return
@@ -260,10 +272,12 @@ class Story:
             self.clock.advance(min(max(await self._next(), now + timedelta(milliseconds=1)), end) - now)
         raise AssertionError("this never comes to rest")
 
-    async def _next(self) -> Any:
-        due = await self.app.engine.read(lambda transaction: transaction.outbox.next_due())
-        known = [at for at in (due, self.app.engine.next_wake()) if at is not None]
+    async def _next(self) -> datetime:
+        known = [at for at in (await self._effect_due(), self.app.engine.next_wake()) if at is not None]
         return min(known, default=self.clock.now() + timedelta(days=365))
+
+    async def _effect_due(self) -> datetime | None:
+        return await self.app.engine.read(lambda transaction: transaction.outbox.next_due())
 
     # ---- people and machines ----------------------------------------------------------------------------------------
 
@@ -479,7 +493,7 @@ async def story(
                     "clock": clock,
                     "build_deployer": built,
                     "checkpoint": no_checkpoint,
-                    "pacing": unhurried(),
+                    "pacing": unhurried(clock),
                     "limits": Limits(),
                     "longest_gap": None,
                     "has_canaries": False,

@@ -38,6 +38,7 @@ async def says(s: Story, token: str, text: str) -> str:
     return str(answer["text"])
 
 
+@pytest.mark.slow
 async def test_slack_is_down_for_a_whole_release_and_its_cards_catch_up(tmp_path: Path) -> None:
     async with story(tmp_path) as s:
         ann, dave = await token_of(s, "ann"), await token_of(s, "dave")
