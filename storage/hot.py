@@ -20,6 +20,7 @@ from sqlalchemy import (
     insert,
     literal_column,
     null,
+    or_,
     select,
     text,
     union_all,
@@ -170,21 +171,24 @@ def _earlier() -> ClauseElement:
 
 
 def _is_head(now: Any = None) -> Any:
-    """Whether nothing that is still open stands before it in its lane.
+    """Whether it is its lane's turn: it was claimed, or nothing is and nothing that is still open stands before it.
 
     A card that was put off (its edits keep their distance) holds up nobody: it is drawn as things are when its time
     comes, and a card that can be put off is there already for its thread to hang on. One that failed does hold up.
+    When its time comes while a sentence behind it is being delivered, it waits for that: a lane has one claim.
     """
-    before = outbox.alias("earlier")
+    before, holder = outbox.alias("earlier"), outbox.alias("holder")
     still_open = before.c.state.in_([_word("pending"), _word("claimed")])
     put_off = [
-        before.c.kind == _word("RefreshCard"),
+        before.c.kind == _word(RefreshCard.__name__),
         before.c.state == _word("pending"),
         before.c.attempts == _number(0),
     ]
     if now is not None:
         put_off.append(before.c.due_at > now)
-    return ~exists().where(before.c.lane == outbox.c.lane, before.c.seq < outbox.c.seq, still_open, ~and_(*put_off))
+    is_behind = exists().where(before.c.lane == outbox.c.lane, before.c.seq < outbox.c.seq, still_open, ~and_(*put_off))
+    is_held = exists().where(holder.c.lane == outbox.c.lane, holder.c.state == _word("claimed"))
+    return or_(outbox.c.state == _word("claimed"), and_(~is_held, ~is_behind))
 
 
 def _claim(dialect: str) -> ClauseElement:
