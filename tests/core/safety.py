@@ -7,6 +7,7 @@ brackets are those of `docs/release-rules.md`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from core.ports import AlarmState
@@ -298,11 +299,13 @@ def _finished_bake(before: PipelineState, after: PipelineState, name: str, relea
         needs_more = stage.bake.duration or stage.bake.minimum_points
         return isinstance(run.phase, MOVING) and not needs_more and (not stage.tests or isinstance(run.phase, Testing))
     most = run.phase.credited + (now - run.phase.credited_until)
-    return most >= stage.bake.duration and _is_healthy(after, run, stage, now)
+    return most >= stage.bake.duration and _is_healthy(
+        replace(after, definition=before.definition, pinned=before.pinned), run, stage, now
+    )
 
 
 def _is_healthy(state: PipelineState, run: StageRun, stage: Stage, now: datetime) -> bool:
-    seen = health(state, state.definition, stage, now)
+    seen = health(state, state.definition_of(run), stage, now)
     return bool(run.override) or not (seen.red or seen.unknown)
 
 
