@@ -368,7 +368,7 @@ def _refuse_rollback(draft: Draft, plan: list[tuple[str, Release]], to_version: 
 
 def approve(draft: Draft, event: ApproveRequested) -> None:
     """Count one person's approval."""
-    request = _request(draft, event.request_id, event.version)
+    request = _request(draft, event.request_id, event.version, event.by)
     refusal = why_not(draft.state, request, event.by, draft.world)
     if refusal:
         raise CommandRefused(refusal)
@@ -419,7 +419,8 @@ def reject(draft: Draft, event: RejectRequested) -> None:
     )
 
 
-def _request(draft: Draft, request_id: str, version: str) -> ApprovalRequest:
+def _request(draft: Draft, request_id: str, version: str, by: Actor | None = None) -> ApprovalRequest:
+    """The open request that is meant; of several, one that `by` may approve."""
     found = [
         r
         for r in draft.state.approvals
@@ -428,7 +429,8 @@ def _request(draft: Draft, request_id: str, version: str) -> ApprovalRequest:
     ]
     open_ones = [r for r in found if not is_granted(draft.state, r, draft.world, draft.now)]
     if open_ones:
-        return open_ones[-1]
+        theirs = [r for r in open_ones if by is not None and not why_not(draft.state, r, by, draft.world)]
+        return (theirs or open_ones)[-1]
     if found:
         names = listed(v.by.name for v in found[-1].votes)
         raise CommandRefused(f"This is approved already, by {names}.")

@@ -438,8 +438,7 @@ def _cut_short(draft: Draft, stage: Stage, release: Release) -> bool:
 def _pass(draft: Draft, name: str, stage: Stage, release: Release, phase: Baking, *, is_good: bool) -> None:
     """The stage is free again. A bake that an override cut short makes nothing good [13]."""
     for target in draft.state.targets_of(name) if is_good else ():
-        if target.current is None or target.current.digest != release.digest:
-            continue
+        assert target.current is not None, "what bakes runs on every target"
         others = tuple(g for g in target.good if g.digest != release.digest)
         keep = draft.definition.keep_good
         draft.put_target(replace(target, good=(target.current, *others)[: keep + 1]))

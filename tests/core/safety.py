@@ -138,9 +138,8 @@ def _entry(
     seen = health(after, after.definition, stage, now)
     mended = was.phase.alarm if was is not None and isinstance(was.phase, Stopped) else ""
     for name in (*seen.red, *seen.unknown):
-        scope = next((a.scope for a in after.definition.alarms if a.name == name), None)
-        if scope is None:
-            scope = next(r.scope for r in after.alarms if r.name == name)
+        defined = next((a.scope for a in after.definition.alarms if a.name == name), None)
+        scope = defined or next(r.scope for r in after.alarms if r.name == name)
         runs = any(t.current is not None for t in _targets_under(before, scope))
         if runs and name != mended and not _mends_all(after, release, stage):
             yield f"{who} while {name} was in alarm or unknown [9, 10]"
