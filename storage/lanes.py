@@ -105,10 +105,9 @@ class Lanes:
         lanes = {row[_LANE] for row in rows if row[_KIND] == _CARD}
         if not lanes:
             return list(rows)
-        query = select(outbox.c.lane, outbox.c.seq).where(
-            outbox.c.lane.in_(lanes), outbox.c.state == "pending", outbox.c.kind == _CARD
-        )
-        waiting = {row.lane: row.seq for row in self._transaction.connection.execute(query)}
+        statements, connection = self._transaction.statements, self._transaction.connection
+        found = {where: statements.waiting_card.rows(connection, (where,)) for where in lanes}
+        waiting = {where: rows_of[0][0] for where, rows_of in found.items() if rows_of}
         new: list[hot.Row] = []
         places: dict[str, int] = {}
         for row in rows:
@@ -125,8 +124,8 @@ class Lanes:
 
     def _supersede(self, seq: int, row: hot.Row) -> None:
         """A card that cannot wait takes the place of one that would have."""
-        changes = {"key": row[_KEY], "body": row[_BODY], "schema": row[_SCHEMA], "due_at": row[_DUE]}
-        self._transaction.connection.execute(update(outbox).where(outbox.c.seq == seq).values(changes))
+        changed = (row[_KEY], row[_BODY], row[_SCHEMA], row[_DUE], seq)
+        self._transaction.statements.supersede.many(self._transaction.connection, [changed])
 
     def claim(self, now: datetime, *, lease: timedelta, limit: int) -> list[Claimed]:
         """Lease up to `limit` heads of lanes that are due, oldest first; those whose lease ran out are due again."""

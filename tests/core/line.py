@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from core.errors import CommandRefused
 from core.ports import AlarmState, TestOutcome
@@ -37,6 +38,8 @@ from core.releases.pipeline import (
 from core.releases.state import Change, PipelineState, Release
 from core.releases.why import why
 from core.releases.world import Actor, PeopleGroup, Person, Team, Via, World
+
+SomeEffect = TypeVar("SomeEffect", bound=Effect)
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
@@ -228,7 +231,7 @@ class Line:
         """What was told on one topic, oldest first."""
         return [tell for tell in self.told if tell.topic == topic]
 
-    def pending(self, kind: type) -> list[Effect]:
+    def pending(self, kind: type[SomeEffect]) -> list[SomeEffect]:
         """Effects of one kind that wait to come true."""
         return [e for e in self.effects if isinstance(e, kind)]
 

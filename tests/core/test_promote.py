@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -265,7 +266,7 @@ ROBOT_ANN = Actor("ann", "a script of Ann's", Via.API, is_person=False)
 EVERYBODY = {"team": ANN, "owner": CAROL, "on call": DAVE, "guest": GUEST, "machine": CI, "robot": ROBOT_ANN}
 TEAM = {"team", "owner"}
 
-ACTS = {
+ACTS: dict[str, tuple[Callable[[Actor], Event], set[str]]] = {
     "pause": (lambda by: PauseRequested(by=by, reason="x"), set(EVERYBODY)),
     "promote": (lambda by: PromoteRequested(by=by), TEAM),
     "resume": (lambda by: ResumeRequested(by=by), TEAM),

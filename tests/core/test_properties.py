@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -64,6 +66,9 @@ from core.releases.why import why
 from core.releases.world import Freeze, World
 from tests.core.line import ANN, BOB, CAROL, CI, DAVE, EVE, START, WORLD
 from tests.core.safety import problems
+
+Draw = Callable[[Any], Any]
+"""Draws a value from a strategy; Hypothesis gives it to what it composes, and `data.draw` is one."""
 
 MINUTE = timedelta(minutes=1)
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
@@ -153,7 +158,7 @@ class Play:
         self.said.append(event)
 
 
-def next_event(draw: st.DrawFn, play: Play) -> Event:
+def next_event(draw: Draw, play: Play) -> Event:
     """Something that can happen: mostly what makes sense now, sometimes what was said before."""
     state, now = play.state, play.now
     person = draw(st.sampled_from(PEOPLE))
@@ -168,7 +173,7 @@ def next_event(draw: st.DrawFn, play: Play) -> Event:
     target = draw(st.sampled_from([t.name for t in state.targets]))
     alarm = draw(st.sampled_from(state.definition.alarms))
     began = draw(st.sampled_from([None, now, now - timedelta(hours=1)]))
-    makers = {
+    makers: dict[str, Callable[[], Any]] = {
         "again": lambda: draw(st.sampled_from(play.said)) if play.said else TimePassed(),
         "announced": lambda: ReleaseAnnounced(
             version=version, digest=f"sha256:{version}", artifact=version, by=CI,
@@ -217,10 +222,11 @@ def next_event(draw: st.DrawFn, play: Play) -> Event:
         "acknowledge": lambda: AcknowledgeRequested(by=person),
     }  # fmt: skip
     likely = ["announced", "succeeded", "succeeded", "succeeded", "succeeded", "time", "time", "approve", "tested"]
-    return makers[draw(st.sampled_from([*makers, *likely, *likely]))]()
+    made: Event = makers[draw(st.sampled_from([*makers, *likely, *likely]))]()
+    return made
 
 
-def time_moves(draw: st.DrawFn, play: Play) -> None:
+def time_moves(draw: Draw, play: Play) -> None:
     """On by a little, or to where the pipeline wants to be woken."""
     wake = next_wake(play.state, play.world, play.now)
     steps = [timedelta(), timedelta(seconds=1), MINUTE, 3 * MINUTE]

@@ -34,7 +34,7 @@ def quick(name: str, *targets: str, after: tuple[str, ...] = (), **more: object)
 
 def started(line: Line, name: str) -> list[str]:
     """Targets of a stage for which a deployment was asked and has not come true."""
-    return [e.target for e in line.pending(StartDeployment) if isinstance(e, StartDeployment) and e.stage == name]
+    return [e.target for e in line.pending(StartDeployment) if e.stage == name]
 
 
 # ---- 1: an ordered list, branches and fan-in, one artifact ----------------------------------------------------------
@@ -90,7 +90,7 @@ def test_rule_01_only_a_release_that_passed_both_itself_enters():
     line.announces("1.1")
     line.announces("1.2")
     assert (line.occupant("left"), line.occupant("right")) == (("1.1", "deploying"), ("1.1", "deploying"))
-    left = next(e for e in line.pending(StartDeployment) if isinstance(e, StartDeployment) and e.stage == "left")
+    left = next(e for e in line.pending(StartDeployment) if e.stage == "left")
     line.hears(DeploymentSucceeded(key=left.key))
     assert line.occupant("left") == ("1.2", "deploying")
     assert line.occupant("production") == ("", ""), "1.1 passed left only, 1.2 nothing"
@@ -102,7 +102,7 @@ def test_rule_01_every_stage_gets_the_very_artifact_that_was_announced():
     asked = []
     while line.release("1.1").is_live:
         asked += [e for e in line.hears(TimePassed()).effects if isinstance(e, StartDeployment)]
-        asked += [e for e in line.pending(StartDeployment) if isinstance(e, StartDeployment)]
+        asked += line.pending(StartDeployment)
         line.deploys(one_at_a_time=True)
         line.now += timedelta(minutes=10)
     assert {(e.what.digest, e.what.artifact, e.what.version) for e in asked} == {
@@ -388,9 +388,9 @@ def test_rule_04_a_stage_that_is_gone_and_stands_still_is_left_when_nothing_is_i
     line = Line(three)
     line.travels("1.0")
     line.announces("1.1")
+    effect = line.pending(StartDeployment)[0]
     for _ in range(2):
-        effect = line.effects and next(e for e in line.effects if isinstance(e, StartDeployment))
-        assert isinstance(effect, StartDeployment)
+        effect = line.pending(StartDeployment)[0]
         line.effects.clear()
         line.hears(DeploymentStarted(key=effect.key, ref="r"))
         if effect.stage == "beta":
@@ -538,7 +538,7 @@ def test_rule_05_tests_of_a_stage_begin_when_all_targets_have_it():
     line.hears(DeploymentSucceeded(key=line.pending(StartDeployment)[0].key))
     assert line.pending(RunStageTest) == []
     line.hears(DeploymentSucceeded(key=line.pending(StartDeployment)[1].key))
-    assert [e.digest for e in line.pending(RunStageTest) if isinstance(e, RunStageTest)] == ["sha256:1.1"]
+    assert [e.digest for e in line.pending(RunStageTest)] == ["sha256:1.1"]
 
 
 def test_rule_03_manual_up_to_a_stage_goes_on_by_itself():

@@ -1,4 +1,4 @@
-"""Rules 26–29, the world: unknown outcomes, changes by other hands, deliveries twice and late, sources that are down."""
+"""Rules 26–29, the world: unknown outcomes, changes by other hands, deliveries twice and late, what is down."""
 
 from __future__ import annotations
 
@@ -338,14 +338,8 @@ def test_rule_28_an_alarm_heard_twice_acts_once():
     line.passes(3 * HOUR)
     line.announces("1.1")
     line.deploys()
-    report = AlarmReported(
-        alarm="errors",
-        key="k",
-        alarm_state=AlarmState.ALARM,
-        observed_at=line.now,
-        scope=PRODUCTION,
-        started_at=line.now,
-    )
+    red, at = AlarmState.ALARM, line.now
+    report = AlarmReported(alarm="errors", key="k", alarm_state=red, observed_at=at, scope=PRODUCTION, started_at=at)
     line.hears(report)
     before = line.state
     line.hears(report)

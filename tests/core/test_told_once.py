@@ -19,8 +19,10 @@ def test_stages_that_go_back_together_are_one_sentence_that_asks_once():
     decision = line.alarm(title="2 of 25 looks failed")
     said = line.said("rolling_back")
     assert [tell.sentence for tell in said] == [
-        "shop 1.1 is being rolled back in one-box and wave-1 to 1.0: "
-        "the alarm errors turned red (2 of 25 looks failed)."
+        (
+            "shop 1.1 is being rolled back in one-box and wave-1 to 1.0: "
+            "the alarm errors turned red (2 of 25 looks failed)."
+        )
     ]
     assert said[0].asks
     assert said[0].subject == "one-box"
