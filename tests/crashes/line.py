@@ -19,6 +19,7 @@ from typing import Any
 from core.ports import Outcome
 from core.releases.state import Stopped
 from integrations.scripted import Act, Cue, Fault
+from simulator.seen import AppSilent
 from tests.scenarios.kit import AS_OPERATOR, Story, digest, shop, story
 
 TARGETS = ("beta-1", "box-1", "web-1", "web-2")
@@ -96,7 +97,11 @@ async def _approved(s: Story, version: str) -> None:
 
 
 async def _typed(s: Story, person: str, line: str) -> None:
-    await s.simulator.person(person).types("#shop", line, wait=False)
+    """Somebody types a command; told that the app did not respond, they type it again."""
+    try:
+        await s.simulator.person(person).types("#shop", line, wait=False)
+    except AppSilent:
+        await s.simulator.person(person).types("#shop", line, wait=False)
     await s.settle()
 
 
