@@ -20,7 +20,8 @@ from core.ports import Outcome
 from core.releases.state import Stopped
 from integrations.scripted import Act, Cue, Fault
 from simulator.seen import AppSilent
-from tests.scenarios.kit import AS_OPERATOR, Story, digest, shop, story
+from tests.scenarios.kit import AS_OPERATOR, Story, story
+from tests.scenarios.props import digest, shop
 
 TARGETS = ("beta-1", "box-1", "web-1", "web-2")
 Deed = Callable[[Story], Awaitable[None]]

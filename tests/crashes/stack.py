@@ -19,7 +19,8 @@ from simulator.errors import Refused
 from simulator.people import NotSeen, Seen, Simulator
 from simulator.seen import AppSilent
 from storage.journal import sqlite_url
-from tests.scenarios.kit import ADMIN, AS_OPERATOR, key_of, people, workspace
+from tests.scenarios.kit import ADMIN, AS_OPERATOR, key_of
+from tests.scenarios.props import people, workspace
 
 ROOT = Path(__file__).parents[2]
 TARGETS = ("beta-1", "web-1", "web-2")

@@ -20,7 +20,7 @@ from bot.adapter_settings import deployer_problems, test_problems
 from bot.app import Parts, running
 from bot.definitions import load_directory
 from bot.settings import Secret, Settings
-from tests.scenarios.kit import unhurried
+from tests.scenarios.props import unhurried
 
 
 def main() -> None:

@@ -9,7 +9,8 @@ from core.ports import Outcome
 from integrations.pager import signature
 from integrations.scripted import Act, Cue
 from simulator.seen import Seen
-from tests.scenarios.kit import PAGER_SECRET, Story, digest, shop, story
+from tests.scenarios.kit import PAGER_SECRET, Story, story
+from tests.scenarios.props import digest, shop
 
 ALERT = {
     "status": "firing",

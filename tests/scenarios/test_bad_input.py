@@ -16,7 +16,8 @@ from slack_sdk.signature import SignatureVerifier
 from bot.definitions import load_directory
 from core.errors import AndonError
 from integrations.scripted import Act, Cue, Fault
-from tests.scenarios.kit import ADMIN, AS_OPERATOR, Story, digest, shop, story
+from tests.scenarios.kit import ADMIN, AS_OPERATOR, Story, story
+from tests.scenarios.props import digest, shop
 
 
 def heard(s: Story) -> list[str]:
