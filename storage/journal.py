@@ -92,6 +92,7 @@ class Transaction:
         self.codec = codec
         self.statements = statements
         self._connection = connection
+        self._depth = 0
         self._changes: dict[str, _Change] = {}
         self._events: list[hot.Row] = []
         self._seen: list[hot.Row] = []
@@ -274,9 +275,20 @@ class Transaction:
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Work that can fail alone: an error undoes what was written inside, and nothing before it."""
-        with self.connection.begin_nested():
+        connection = self.connection
+        self._depth += 1
+        name = f"piece_{self._depth}"
+        # Said plainly, because SQLAlchemy's own nested transactions compile these words anew each time.
+        connection.exec_driver_sql(f"SAVEPOINT {name}")
+        try:
             yield
             self.flush()
+        except BaseException:
+            connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {name}")
+            raise
+        finally:
+            connection.exec_driver_sql(f"RELEASE SAVEPOINT {name}")
+            self._depth -= 1
 
     # ---- the rest ---------------------------------------------------------------------------------------------------
 
