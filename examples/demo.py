@@ -73,6 +73,15 @@ class Story:
         found: Seen = await self.workspace.until(says, within)
         return found
 
+    async def until_said(self, words: str) -> str:
+        """Wait until the channel was told something; returns the sentence."""
+
+        def said() -> str | None:
+            return next((m.text for m in self.workspace.channel("#shop").messages if words in m.text), None)
+
+        found: str = await self.workspace.until(said, 10)
+        return found
+
     async def until_private(self, person: Person, words: str) -> str:
         """Wait until somebody is told something that only they see; returns the sentence."""
 
@@ -137,11 +146,10 @@ async def _a_bad_release(story: Story, ann: Person, bob: Person, carol: Person) 
     await bob.presses("Approve", on=card, confirm=True)
     story.quote("Andon to Bob", await story.until_private(bob, "You had a part in a change it carries"))
     story.step("Bob may not approve what he wrote himself.")
-    why = await carol.types("#shop", "/release why shop")
-    story.quote("Andon to Carol", why.text)
-    story.step(
-        "Carol asks why it does not move, and is told.", "waits for an approval" in why.text and "Ann" in why.text
-    )
+    await carol.types("#shop", "/release why shop")
+    why = await story.until_private(carol, "waits for an approval")
+    story.quote("Andon to Carol", why)
+    story.step("Carol asks why it does not move, and is told.", "Ann" in why)
     await ann.presses("Approve", on=card, confirm=True)
     story.quote("Andon", await story.until_thread("1.1.0", "Ann approved"))
     story.quote("Andon", await story.until_thread("1.1.0", "passed one-box"))
@@ -161,9 +169,9 @@ async def _a_bad_release(story: Story, ann: Person, bob: Person, carol: Person) 
 
 async def _the_fix(story: Story, ann: Person, dave: Person) -> None:
     stack = story.stack
-    paused = await dave.types("#shop", "/release pause shop let us look at the prices first")
-    story.quote("Andon", paused.text)
-    story.step("Dave pulls the cord.", "paused" in paused.text)
+    await dave.types("#shop", "/release pause shop let us look at the prices first")
+    story.quote("Andon", await story.until_said("shop is paused by Dave"))
+    story.step("Dave pulls the cord.")
     await stack.announce("1.1.1", title="Show prices with the right tax", author="bob@example.com", fixes=["1.1.0"])
     status = await stack.andon("status", "shop")
     story.quote("andon status shop", status)
