@@ -1,4 +1,4 @@
-"""Rules 6–12, caution: defaults, bakes, watches, alarms, what is unknown, tests, failed targets."""
+"""Rules 6–10, caution: defaults, bakes, watches, alarms, and what is unknown."""
 
 from __future__ import annotations
 
