@@ -23,8 +23,8 @@ from integrations.scripted import ScriptedDeployer
 from tests.crashes.line import TARGETS, Ending, Trap, prepare, told
 
 SLICES = 24
-MISSED_MOST = 0.05
-"""Of the points: how pieces share a commit depends on the threads, so that a run may have a few points less."""
+MISSED_MOST = 0.15
+"""Of the points: how pieces share a commit depends on the threads, and a quick machine has fewer commits than the reference."""
 
 
 @dataclass(frozen=True)

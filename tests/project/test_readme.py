@@ -70,7 +70,8 @@ def test_commands_stand_in_blocks_that_are_read() -> None:
 
 
 def test_make_test_is_what_runs_now() -> None:
-    told = subprocess.run(["make", "--dry-run", "test"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    words = ["make", "--no-print-directory", "--dry-run", "test"]  # "make test" is what runs this
+    told = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert told.splitlines()[-1].startswith("exec .venv/bin/python -m pytest ")
 
 
