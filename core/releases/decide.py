@@ -36,8 +36,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
-from core.releases import asked, progress, redefined, reported
+from core.releases import progress, redefined, reported
 from core.releases.alarms import becomes_unknown_at
+from core.releases.asked import (
+    approving,
+    cord,
+    exceptions,
+    going_back,
+    promoting,
+    reconciling,
+    standing_still,
+)
 from core.releases.bake import credited, next_look
 from core.releases.draft import Draft
 from core.releases.effects import Effect, Page
@@ -147,29 +156,29 @@ def _apply(draft: Draft, event: Event) -> None:  # noqa: C901, PLR0912 - the tab
         case TimePassed() | WorldChanged():
             pass
         case PromoteRequested():
-            asked.promote(draft, event)
+            promoting.promote(draft, event)
         case PauseRequested():
-            asked.pause(draft, event)
+            cord.pause(draft, event)
         case ResumeRequested():
-            asked.resume(draft, event)
+            cord.resume(draft, event)
         case RollbackRequested():
-            asked.roll_back(draft, event)
+            going_back.roll_back(draft, event)
         case ApproveRequested():
-            asked.approve(draft, event)
+            approving.approve(draft, event)
         case RejectRequested():
-            asked.reject(draft, event)
+            approving.reject(draft, event)
         case OverrideRequested():
-            asked.override(draft, event)
+            exceptions.override(draft, event)
         case LiftRequested():
-            asked.lift(draft, event)
+            exceptions.lift(draft, event)
         case ReconcileRequested():
-            asked.reconcile(draft, event)
+            reconciling.reconcile(draft, event)
         case RetryRequested():
-            asked.retry(draft, event)
+            standing_still.retry(draft, event)
         case CancelRequested():
-            asked.cancel(draft, event)
+            standing_still.cancel(draft, event)
         case AcknowledgeRequested():
-            asked.acknowledge(draft, event)
+            standing_still.acknowledge(draft, event)
         case _:
             assert_never(event)
 

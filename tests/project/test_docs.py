@@ -46,7 +46,7 @@ def test_links_lead_to_files_that_are_there(page: str) -> None:
 
 @pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", *tracked("docs/*.md")])
 def test_files_that_are_named_are_there(page: str) -> None:
-    """`bot/app.py` is a path from the top; `asked.py` alone is a file of that name somewhere."""
+    """`bot/app.py` is a path from the top; `cord.py` alone is a file of that name somewhere."""
     names = {Path(name).name for name in tracked()}
     for named in re.findall(r"`([\w./-]+\.(?:py|jinja|md|toml|txt))`", read(page)):
         known = named in names if "/" not in named else (ROOT / named).exists()

@@ -106,7 +106,6 @@ EMPTY_NAMES = {
 }
 
 LONG_FILES = {
-    "core/releases/asked.py": "one function for each thing people ask, read one at a time, all of one kind",
     "simulator/page/app.js": "the page put together, from parts that have files of their own",
 }
 LONG_FUNCTIONS = {
