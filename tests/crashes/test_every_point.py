@@ -24,7 +24,7 @@ from tests.crashes.line import TARGETS, Ending, Trap, prepare, told
 
 SLICES = 24
 MISSED_MOST = 0.15
-"""Of the points: how pieces share a commit depends on the threads, and a quick machine has fewer commits than the reference."""
+"""Of the points: how pieces share a commit depends on the threads; a quick machine has fewer than the reference."""
 
 
 @dataclass(frozen=True)
