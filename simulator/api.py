@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from simulator.errors import ApiError
+from simulator.installing import Installing
 from simulator.records import Channel, Json, Message
 from simulator.socket_mode import SocketMode
 from simulator.tickets import Tickets
@@ -30,7 +31,7 @@ class Call:
     workspace: Workspace
     tickets: Tickets
     socket: SocketMode
-    codes: dict[str, str]
+    installing: Installing
 
     @property
     def scopes(self) -> frozenset[str]:

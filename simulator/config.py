@@ -53,6 +53,8 @@ APP = {
     "request_url",
     "options_url",
     "redirect_urls",
+    "installed",
+    "token_rotation",
 }
 USER = {"id", "name", "real_name", "email", "is_guest", "is_external", "is_admin", "tz"}
 CHANNEL = {"id", "name", "kind", "members", "topic", "purpose", "is_ext_shared"}
@@ -121,7 +123,7 @@ def _app(config: Json) -> App:
         setattr(app, key, given[key])
     for key in {"scopes", "events"} & set(given):
         setattr(app, key, frozenset(given[key]))
-    unknown = app.events - ALL_EVENTS - {"app_uninstalled", "tokens_revoked", "channel_id_changed"}
+    unknown = app.events - ALL_EVENTS - {"channel_id_changed"}
     unknown -= {"channel_shared", "channel_unshared"}
     if unknown:
         raise ConfigError(f"the app subscribes to events not simulated: {', '.join(sorted(unknown))}")
@@ -167,6 +169,7 @@ def _from_manifest(manifest: Any) -> Json:
         "interactivity": bool(interactivity.get("is_enabled")),
         "socket_mode": bool(settings.get("socket_mode_enabled")),
         "redirect_urls": oauth.get("redirect_urls", []),
+        "token_rotation": bool(settings.get("token_rotation_enabled")),
     }
     if subscriptions.get("request_url"):
         found["request_url"] = subscriptions["request_url"]

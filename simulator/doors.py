@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-import secrets
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
 
+from simulator.config import ALL_SCOPES
 from simulator.errors import ApiError
 from simulator.faults import Faults
+from simulator.installing import Installing
 from simulator.posting import answer_with, judge_content
 from simulator.records import Json, Message
 from simulator.tickets import ResponseUrl, Tickets
@@ -75,31 +77,52 @@ class ResponseUrls:
 
 
 class Authorize:
-    """OAuth's authorize page: one button, then back to the redirect URI with a code."""
+    """OAuth's authorize page: Allow or Cancel, then back to the redirect URI with a code or `error=access_denied`."""
 
-    def __init__(self, workspace: Workspace, codes: dict[str, str]) -> None:
+    def __init__(self, workspace: Workspace, installing: Installing) -> None:
         self._workspace = workspace
-        self._codes = codes
+        self._installing = installing
 
     async def page(self, request: web.Request) -> web.StreamResponse:
-        """Show what is asked for, or grant it when `allow=1` comes along."""
+        """Show what is asked for; with `answer=allow` or `answer=cancel` lead back."""
         app, query = self._workspace.app, request.query
-        redirect = query.get("redirect_uri") or next(iter(app.redirect_urls), "")
-        if query.get("client_id") != app.client_id:
-            return web.Response(status=400, text="invalid client_id")
+        given = query.get("redirect_uri", "")
+        redirect = given or next(iter(app.redirect_urls), "")
+        scopes = frozenset(scope for scope in query.get("scope", "").split(",") if scope)
+        wrong = self._wrong(query.get("client_id", ""), redirect, scopes)
+        if wrong:
+            return web.Response(status=400, text=wrong)
+        match query.get("answer"):
+            case "allow":
+                user = query.get("as") or next(u.id for u in self._workspace.users.values() if not u.is_bot)
+                code = self._installing.allow(redirect=given, scopes=scopes, user=user)
+                parameters = {"code": code, "state": query.get("state", "")}
+            case "cancel":
+                parameters = {"error": "access_denied", "state": query.get("state", "")}
+            case _:
+                return web.Response(text=self._asked(query, scopes), content_type="text/html")
+        raise web.HTTPFound(f"{redirect}{'&' if '?' in redirect else '?'}{urlencode(parameters)}")
+
+    def _wrong(self, client_id: str, redirect: str, scopes: frozenset[str]) -> str:
+        app = self._workspace.app
+        if client_id != app.client_id:
+            return "invalid client_id"
+        if not scopes:
+            return "No scopes requested"
         if app.redirect_urls and not any(redirect.startswith(known) for known in app.redirect_urls):
-            return web.Response(status=400, text="redirect_uri did not match any configured URIs")
-        unknown = {scope for scope in query.get("scope", "").split(",") if scope} - app.scopes
-        if unknown:
-            return web.Response(status=400, text=f"Invalid permissions requested: {', '.join(sorted(unknown))}")
+            return "redirect_uri did not match any configured URIs"
         if not redirect.startswith(("http://", "https://")):
-            return web.Response(status=400, text="redirect_uri is missing")
-        if query.get("allow") != "1":
-            link = f"?{urlencode({**query, 'allow': '1'})}"
-            words = f"<p>{escape(app.name)} asks to join {escape(self._workspace.name)}.</p>"
-            return web.Response(text=f'{words}<a href="{escape(link)}">Allow</a>', content_type="text/html")
-        code = secrets.token_hex(12)
-        self._codes[code] = redirect
-        glue = "&" if "?" in redirect else "?"
-        parameters = urlencode({"code": code, "state": query.get("state", "")})
-        raise web.HTTPFound(f"{redirect}{glue}{parameters}")
+            return "redirect_uri is missing"
+        if unknown := scopes - ALL_SCOPES:
+            return f"Invalid permissions requested: {', '.join(sorted(unknown))}"
+        return ""
+
+    def _asked(self, query: Mapping[str, str], scopes: frozenset[str]) -> str:
+        links = "".join(
+            f'<p><a href="?{escape(urlencode({**query, "answer": answer}))}">{word}</a></p>'
+            for answer, word in (("allow", "Allow"), ("cancel", "Cancel"))
+        )
+        wanted = "".join(f"<li>{escape(scope)}</li>" for scope in sorted(scopes))
+        app, team = escape(self._workspace.app.name), escape(self._workspace.name)
+        title = f"{app} is requesting permission to access the {team} workspace"
+        return f"<!doctype html><title>{title}</title><h1>{title}</h1><ul>{wanted}</ul>{links}"

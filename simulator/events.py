@@ -29,6 +29,8 @@ ALL_EVENTS = frozenset(
         "subteam_updated",
         "subteam_members_changed",
         "file_shared",
+        "app_uninstalled",
+        "tokens_revoked",
     }
 )
 
@@ -62,6 +64,13 @@ class Events:
         """Send `app_home_opened`."""
         base = {"type": "app_home_opened", "user": user, "channel": channel.id}
         self._send("app_home_opened", {**base, **event, "event_ts": self._workspace.next_ts()}, None, None)
+
+    def uninstalled(self) -> None:
+        """Send `tokens_revoked` and `app_uninstalled`, in the order which Slack does not promise."""
+        bot = self._workspace.app.bot_user
+        revoked = {"type": "tokens_revoked", "tokens": {"oauth": [], "bot": [bot]}}
+        for event in (revoked, {"type": "app_uninstalled"}):
+            self._send(str(event["type"]), {**event, "event_ts": self._workspace.next_ts()}, None, None)
 
     def _send(self, name: str, event: Json, scope: str | None, channel: Channel | None) -> None:
         app = self._workspace.app

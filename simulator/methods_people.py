@@ -112,27 +112,37 @@ async def usergroups_users_list(call: Call) -> Json:
     caller="nobody",
 )
 async def oauth_access(call: Call) -> Json:
-    """Exchange the code which the authorize page gave; once."""
+    """Exchange the code which the authorize page gave, or a refresh token; each once."""
     workspace, app = call.workspace, call.workspace.app
     if call.arguments.get("client_id") != app.client_id:
         raise ApiError("invalid_client_id")
     if call.arguments.get("client_secret") != app.client_secret:
         raise ApiError("bad_client_secret")
-    if call.arguments.get("grant_type") not in {None, "authorization_code"}:
-        raise ApiError("token_rotation_not_enabled")
-    redirect = call.codes.pop(str(call.arguments.get("code", "")), None)
-    if redirect is None:
-        raise ApiError("invalid_code")
-    if call.arguments.get("redirect_uri", redirect) != redirect:
-        raise ApiError("bad_redirect_uri")
+    user = ""
+    match call.text("grant_type", "authorization_code"):
+        case "authorization_code":
+            tokens, user = call.installing.exchange(call.text("code", ""), call.text("redirect_uri", ""))
+        case "refresh_token":
+            tokens = call.installing.refresh(call.text("refresh_token", ""))
+        case _:
+            raise ApiError("invalid_grant_type")
     return {
         "app_id": app.id,
-        "authed_user": {"id": next(user.id for user in workspace.users.values() if not user.is_bot)},
         "scope": ",".join(sorted(app.scopes)),
         "token_type": "bot",
-        "access_token": app.bot_token,
+        **tokens,
         "bot_user_id": app.bot_user,
         "team": {"id": workspace.team_id, "name": workspace.name},
         "enterprise": None,
         "is_enterprise_install": False,
+        **({"authed_user": {"id": user}} if user else {}),
     }
+
+
+@method("auth.revoke", tier=3, optional="test")
+async def auth_revoke(call: Call) -> Json:
+    """End the bot's tokens; with `test` only say so."""
+    if call.flag("test"):
+        return {"revoked": False}
+    call.installing.end("token_revoked")
+    return {"revoked": True}

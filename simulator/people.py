@@ -117,6 +117,11 @@ class Simulator:
         except TimeoutError:
             raise NotSeen(f"The app did not connect within {within:g} s.") from None
 
+    def uninstall(self) -> None:
+        """Somebody removes the app from the workspace: its tokens end, and it is told."""
+        self.server.installing.end()
+        self.server.events.uninstalled()
+
     async def settle(self) -> None:
         """Wait until the app has acknowledged every event so far."""
         await self.server.delivery.settle()

@@ -174,3 +174,6 @@ class App:
     request_url: str | None = None
     options_url: str | None = None
     redirect_urls: list[str] = field(default_factory=list)
+    installed: bool = True
+    """Whether the bot token works from the beginning; else it does once somebody allows it."""
+    token_rotation: bool = False

@@ -13,6 +13,7 @@ from simulator.delivery import Delivery
 from simulator.doors import Authorize, ResponseUrls
 from simulator.events import Events
 from simulator.faults import Faults
+from simulator.installing import Installing
 from simulator.live import Live
 from simulator.page_api import PageApi, loopback_only
 from simulator.payloads import Payloads
@@ -50,7 +51,7 @@ class Server:
         self.acting = Acting(workspace, self.delivery, self.events, payloads, self.faults)
         self.pressing = Pressing(self.acting)
         self.live = Live(workspace, self.delivery)
-        self._codes: dict[str, str] = {}
+        self.installing = Installing(workspace.app, workspace.clock)
         self._runner: web.AppRunner | None = None
         self._unsubscribe = [workspace.subscribe(self.events.hear), workspace.subscribe(self.live.hear)]
 
@@ -59,8 +60,8 @@ class Server:
 
     def application(self) -> web.Application:
         """Return the aiohttp application with all routes."""
-        web_api = WebApi(self.workspace, self.tickets, self.socket, self.faults, self._codes)
-        authorize = Authorize(self.workspace, self._codes)
+        web_api = WebApi(self.workspace, self.tickets, self.socket, self.faults, self.installing)
+        authorize = Authorize(self.workspace, self.installing)
         app = web.Application(middlewares=[loopback_only], client_max_size=60_000_000)
         app.add_routes(PageApi(self.acting, self.pressing, self.live, self.socket).routes())
         app.add_routes(

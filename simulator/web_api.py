@@ -15,6 +15,7 @@ from simulator import methods_chat, methods_conversations, methods_files, method
 from simulator.api import METHODS, Call, Method, check_arguments
 from simulator.errors import ApiError
 from simulator.faults import Fault, Faults
+from simulator.installing import Installing
 from simulator.records import Json
 from simulator.socket_mode import SocketMode
 from simulator.tickets import Tickets
@@ -25,13 +26,13 @@ LOADED = (methods_chat, methods_conversations, methods_files, methods_people, me
 
 @dataclass
 class WebApi:
-    """Serves the methods of one workspace; `codes` are OAuth codes given out, with their redirect URI."""
+    """Serves the methods of one workspace."""
 
     workspace: Workspace
     tickets: Tickets
     socket: SocketMode
     faults: Faults
-    codes: dict[str, str]
+    installing: Installing
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Answer one call as Slack would, or as a fault has it."""
@@ -83,7 +84,7 @@ class WebApi:
             return ApiError("unknown_method", req_method=name).answer()
         try:
             self._check_token(found, _token(request, arguments))
-            call = Call(name, arguments, self.workspace, self.tickets, self.socket, self.codes)
+            call = Call(name, arguments, self.workspace, self.tickets, self.socket, self.installing)
             if found.scope is not None:
                 call.need(found.scope)
             check_arguments(found, arguments)
@@ -97,10 +98,13 @@ class WebApi:
             return
         if not token:
             raise ApiError("not_authed")
-        if token not in {app.bot_token, app.app_token}:
+        is_bot = self.installing.is_bot(token)
+        if not is_bot and token != app.app_token:
             raise ApiError("invalid_auth")
-        if token != (app.bot_token if found.caller == "bot" else app.app_token):
+        if is_bot is not (found.caller == "bot"):
             raise ApiError("not_allowed_token_type")
+        if is_bot and (trouble := self.installing.trouble(token)):
+            raise ApiError(trouble)
 
     async def upload(self, request: web.Request) -> web.StreamResponse:
         """Take the bytes of an external upload, raw or as the one part of a form."""
@@ -121,7 +125,7 @@ class WebApi:
     async def download(self, request: web.Request) -> web.StreamResponse:
         """Give a file to whoever has the bot token and `files:read`."""
         file = self.workspace.files.get(request.match_info["file"])
-        if _bearer(request) != self.workspace.app.bot_token or "files:read" not in self.workspace.app.scopes:
+        if self.installing.trouble(_bearer(request)) or "files:read" not in self.workspace.app.scopes:
             return web.Response(status=302, headers={"Location": self.workspace.url})
         if file is None or not file.is_complete:
             return web.Response(status=404)

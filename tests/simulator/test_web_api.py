@@ -315,23 +315,3 @@ async def test_every_method_the_client_needs_is_there():
         reactions.add files.getUploadURLExternal files.completeUploadExternal files.info team.info oauth.v2.access
         pins.add bookmarks.add"""
     assert set(needed.split()) <= set(METHODS)
-
-
-@pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning")  # what slack_sdk signs this call with
-async def test_installing_by_oauth(client: AsyncWebClient, workspace: Simulator, session: aiohttp.ClientSession):
-    back = "https://app.test/back"
-    query = {"client_id": "1000.2000", "scope": "chat:write", "state": "s1", "redirect_uri": back}
-    page = f"{workspace.url}oauth/v2/authorize"
-    async with session.get(page, params=query) as response:
-        assert "Allow" in await response.text()
-    async with session.get(page, params={**query, "allow": "1"}, allow_redirects=False) as response:
-        location = response.headers["Location"]
-    assert location.startswith(f"{back}?code=")
-    assert location.endswith("&state=s1")
-    code = location.split("code=")[1].split("&")[0]
-    exchange = {"client_id": "1000.2000", "client_secret": "client-secret", "redirect_uri": back}
-    assert (await client.oauth_v2_access(**exchange, code=code))["access_token"] == "xoxb-test"
-    async with refused("invalid_code"):
-        await client.oauth_v2_access(**exchange, code=code)
-    async with session.get(page, params={**query, "scope": "admin"}) as response:
-        assert response.status == 400
