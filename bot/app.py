@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -20,27 +20,19 @@ from bot.definitions import Definitions
 from bot.deployers import BuildDeployer, Deployers
 from bot.deployments import Deployments
 from bot.engine import Engine, Rules, no_checkpoint
-from bot.manifest import EVENTS_PATH
 from bot.outbox import Claimed, Courier, Delivered, Done, Outbox
 from bot.pages import Pages
 from bot.render import Templates, built_in
 from bot.settings import Settings
 from bot.slack import Limits, SlackFace
-from bot.slack_answers import Answers
-from bot.slack_channels import Channels
-from bot.slack_client import API_URL, Pace, open_session, web_client
-from bot.slack_couriers import ReleaseWords, SlackCouriers, StoredCards
-from bot.slack_dispatch import Workspace
-from bot.slack_faces import HttpFace, SocketFace
-from bot.slack_people import People
-from bot.slack_post import Pacing, SlackPost
-from bot.slack_start import Capabilities, GroupWatch, check_settings, look_around
-from bot.slack_windows import Windows
+from bot.slack_client import open_session
+from bot.slack_link import LinkParts, SlackLink, with_members
+from bot.slack_post import Pacing
 from bot.stage_tests import StageTests
 from bot.ticker import Ticker
 from bot.web import WebFace
 from commands.desk import Desk
-from core.errors import AndonError, PortError, TransientError
+from core.errors import AndonError, PortError
 from core.ports import Deployer
 from core.releases.decide import decide, new_pipeline, next_wake
 from core.releases.effects import (
@@ -70,7 +62,8 @@ LOOK_AT_TARGETS_EVERY = 60.0
 PRUNE_EVERY = 3_600.0
 DELIVERED_KEPT = timedelta(days=30)
 """Longer than anybody repeats a delivery or asks for one; history itself is kept."""
-CONNECT_AGAIN_AFTER = 5.0
+RENEW_SLACK_EVERY = 60.0
+EVERYWHERE = frozenset({"0.0.0.0", "::"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,11 +88,8 @@ class App:
         """What it can and cannot do, said at start."""
         self.ended = asyncio.Event()
         """Set when the process should end by itself, to be started anew."""
-        self.capabilities: Capabilities | None = None
-        self.slack: SlackFace | None = None
+        self.link: SlackLink | None = None
         self.port = 0
-        self._slack_courier: Courier | None = None
-        self._http_face: HttpFace | None = None
         self._definitions = definitions
         self._parts = parts
         self._tasks: list[asyncio.Task[None]] = []
@@ -128,10 +118,12 @@ class App:
         await self._apply(self._definitions)
         self.session = open_session()
         if self.settings.has_slack:
-            await self._begin_slack()
+            self.link = self._slack_link()
+            self._closers.append(self.link.close)
+            await self.link.begin()
         else:
             self.sentences.append("No Slack workspace is configured; the shell and the API do all that chat can.")
-        self.outbox = Outbox(self.engine, self._couriers(self.settings.has_slack), _never_delivered)
+        self.outbox = Outbox(self.engine, self._couriers(), _never_delivered)
         self.canaries = Canaries(self.engine, self.session, broke=self.ended.set)
         self.ticker = Ticker(self.engine, beat_every=timedelta(seconds=5))
         self.ticker.every(PRUNE_EVERY, "prune", self._prune)
@@ -144,9 +136,12 @@ class App:
             alarms=self.alarms,
             outbox=self.outbox,
         )
-        if self.settings.has_slack and self.settings.slack_signing_secret:
-            self.web.application.router.add_post(EVENTS_PATH, self._take_from_slack)
+        if self.link is not None:
+            self.web.application.router.add_routes(self.link.routes())
+            self.ticker.every(RENEW_SLACK_EVERY, "renew the Slack token", self.link.renew)
         await self._serve()
+        if self.link is not None and (waits := await self.link.waits(self._address())):
+            self.sentences.append(waits)
         await self.alarms.resume()
 
     def run(self) -> None:
@@ -171,8 +166,6 @@ class App:
         self._tasks.clear()
         if hasattr(self, "canaries"):
             await self.canaries.close()
-        if self.slack is not None:
-            await self.slack.drain()
         await self.engine.close()
         if hasattr(self, "session"):
             await self.session.close()
@@ -218,99 +211,42 @@ class App:
 
     # ---- Slack ------------------------------------------------------------------------------------------------------
 
-    async def _begin_slack(self) -> None:
-        """Connect, or go on without and connect when Slack is there: releases and rollbacks do not wait for it [29]."""
-        settings = self.settings
-        check_settings(
-            bot_token=settings.slack_bot_token.reveal(),
-            app_token=settings.slack_app_token.reveal(),
-            signing_secret=settings.slack_signing_secret.reveal(),
-        )
-        try:
-            await self._connect_slack()
-        except TransientError as error:
-            self.sentences.append(f"{error.message} Andon goes on without Slack, and connects when it is there.")
-            self._tasks.append(asyncio.create_task(self._connect_later(), name="connect to Slack"))
+    @property
+    def slack(self) -> SlackFace | None:
+        """The face that answers in Slack; None while there is no connection."""
+        return self.link.face if self.link is not None else None
 
-    async def _connect_later(self) -> None:
-        while self.slack is None:
-            await asyncio.sleep(CONNECT_AGAIN_AFTER)
-            try:
-                await self._connect_slack()
-            except AndonError as error:
-                log.warning("Slack is not connected yet: %s", error.message)
-
-    async def _take_from_slack(self, request: web.Request) -> web.StreamResponse:
-        if self._http_face is None:
-            return web.Response(status=503, text="Andon is not connected to Slack yet.")
-        return await self._http_face.take(request)
-
-    async def _say_in_slack(self, claimed: Claimed) -> Delivered:
-        if self._slack_courier is None:
-            raise TransientError("Slack is not connected yet.", retry_after=timedelta(seconds=CONNECT_AGAIN_AFTER))
-        return await self._slack_courier(claimed)
-
-    async def _connect_slack(self) -> None:
-        settings = self.settings
-        bot, app_token = settings.slack_bot_token.reveal(), settings.slack_app_token.reveal()
-        url = settings.slack_api_url or API_URL
-        client = web_client(bot, session=self.session, api_url=url)
-        reader = web_client(bot, session=self.session, api_url=url, is_patient=True)
-        channels = Channels(reader)
-        wanted = {s.definition.channel for s in self.engine.pipelines().values() if s.definition.channel}
-        found = await look_around(reader, channels, wanted=wanted)
-        self.capabilities = found
-        self.sentences.append(f"Connected to the Slack workspace {found.identity.team}.")
-        self.sentences.extend(found.sentences)
-        workspace = Workspace(client, found.identity)
-        cards = StoredCards(self.engine)
-        pacing = self._parts.pacing or Pacing.of(settings.slack_every)
-        post = SlackPost(
-            client=client,
-            reader=reader,
-            words=ReleaseWords(self.engine, templates=self.templates),
-            cards=cards,
-            channels=channels,
-            pacing=pacing,
-        )
-        self.slack = SlackFace(
+    def _slack_link(self) -> SlackLink:
+        parts = LinkParts(
+            engine=self.engine,
             desk=self.desk,
-            floor=self.engine,
-            people=People(lambda: self.engine.world, reader, home=workspace.home),
-            windows=Windows(client),
-            answers=Answers(client, self.session, Pace()),
-            slack=workspace,
-            find_thread=cards.about,
+            session=self.session,
+            templates=self.templates,
+            pacing=self._parts.pacing or Pacing.of(self.settings.slack_every),
             limits=self._parts.limits or Limits(),
+            ended=self.ended.set,
         )
-        groups = GroupWatch(reader, lambda: self.engine.world, self._groups_changed)
-        me = found.identity.bot_user_id
-        self.slack.switchboard.heard.extend([groups.hear, lambda event: channels.hear(event, me=me)])
-        if settings.slack_signing_secret:
-            self._http_face = HttpFace(self.slack, settings.slack_signing_secret.reveal())
-        if found.reads_groups and any(group.slack for group in self.engine.world.groups.values()):
-            await groups.refresh()
-            self._tasks.append(asyncio.create_task(groups.run(), name="user groups"))
-        if app_token:
-            socket = SocketFace(self.slack, app_token, reader, lost=self.ended.set)
-            socket.start()
-            self._closers.append(socket.close)
-        self._slack_courier = SlackCouriers(post, self.engine.now).deliver
+        return SlackLink(self.settings, parts, say=self._say)
 
-    async def _groups_changed(self, members: Mapping[str, frozenset[str]]) -> None:
-        names = ", ".join(sorted(members))
-        await self.engine.change_world(
-            lambda world: _with_members(world, members), what=f"The members of {names} changed in Slack."
-        )
+    def _say(self, sentence: str) -> None:
+        """Report it: with the start, or in the log if that is past."""
+        if self.port:
+            log.info("%s", sentence)
+        else:
+            self.sentences.append(sentence)
+
+    def _address(self) -> str:
+        host = "localhost" if self.settings.host in EVERYWHERE else self.settings.host
+        return f"http://{host}:{self.port}"
 
     # ---- delivering -------------------------------------------------------------------------------------------------
 
-    def _couriers(self, has_slack: bool) -> dict[type[Effect], Courier]:
-        pages = Pages(self.engine, self._pager(), self._say_in_slack if has_slack else None)
+    def _couriers(self) -> dict[type[Effect], Courier]:
+        pages = Pages(self.engine, self._pager(), self.link.deliver if self.link is not None else None)
         runners: Mapping[str, Any] = {"http": HttpTest(self.session), "command": CommandTest()}
         registry = Registry()
         tests = StageTests(self.engine, lambda name: runners.get(name) or registry.load(Kind.STAGE_TEST, name)())
-        say = self._say_in_slack if has_slack else _say_nowhere
+        say = self.link.deliver if self.link is not None else _say_nowhere
         return {
             StartDeployment: self.deployments.deliver,
             FollowDeployment: self.deployments.deliver,
@@ -373,15 +309,7 @@ def _with_slack_members(old: World, new: World) -> World:
         for name, group in new.groups.items()
         if group.slack and not group.members and name in old.groups
     }
-    return _with_members(new, members)
-
-
-def _with_members(world: World, members: Mapping[str, frozenset[str]]) -> World:
-    groups = {
-        name: replace(group, members=members[name]) if name in members else group
-        for name, group in world.groups.items()
-    }
-    return replace(world, groups=groups)
+    return with_members(new, members)
 
 
 def _build_deployer(name: str, settings: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]]) -> Deployer:

@@ -50,7 +50,8 @@ andon: a safe release line, and the cord to stop it
   For operators:
     run                 the bot itself
     check FILE…         look for mistakes, and draw the line a definition would run
-    manifest [--http URL]   the Slack app manifest, for Socket Mode or HTTP
+    manifest [--http URL] [--install URL]
+                        the Slack app manifest, for Socket Mode or HTTP; --install for installing by OAuth
     preview TEMPLATE    a message as JSON
     audit verify        check the chain of the audit log
 """
@@ -83,8 +84,9 @@ def _operate(words: list[str]) -> int:
         case "manifest":
             from bot import manifest
 
-            public_url = words[words.index("--http") + 1] if "--http" in words[:-1] else ""
-            sys.stdout.write(manifest.as_yaml(manifest.manifest(public_url=public_url)))
+            given = {flag: words[words.index(flag) + 1] for flag in ("--http", "--install") if flag in words[:-1]}
+            made = manifest.manifest(public_url=given.get("--http", ""), install_url=given.get("--install", ""))
+            sys.stdout.write(manifest.as_yaml(made))
             return 0
         case "preview":
             from bot.preview import main as preview

@@ -14,6 +14,8 @@ import yaml
 from core.errors import UsageError
 
 EVENTS_PATH: Final = "/slack/events"
+INSTALL_PATH: Final = "/slack/install"
+REDIRECT_PATH: Final = "/slack/oauth_redirect"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +103,13 @@ LONG_DESCRIPTION: Final = (
 )
 
 
-def manifest(*, public_url: str = "", name: str = "Andon") -> dict[str, Any]:
-    """Return the manifest as plain data; `public_url` (https) chooses HTTP instead of Socket Mode."""
-    address = _events_address(public_url) if public_url else ""
+def manifest(*, public_url: str = "", install_url: str = "", name: str = "Andon") -> dict[str, Any]:
+    """Return the manifest as plain data.
+
+    `public_url` (https) chooses HTTP instead of Socket Mode; `install_url` has the app installed by OAuth there.
+    """
+    address = _address(public_url, EVENTS_PATH) if public_url else ""
+    redirect = {"redirect_urls": [_address(install_url, REDIRECT_PATH)]} if install_url else {}
     commands: list[dict[str, Any]] = [
         {"command": command, "description": description, "usage_hint": hint, "should_escape": True}
         for command, description, hint in COMMANDS
@@ -147,10 +153,11 @@ def manifest(*, public_url: str = "", name: str = "Andon") -> dict[str, Any]:
             ],
         },
         "oauth_config": {
+            **redirect,
             "scopes": {
                 "bot": [scope.name for scope in SCOPES],
                 "bot_optional": [scope.name for scope in SCOPES if scope.is_optional],
-            }
+            },
         },
         "settings": {
             "event_subscriptions": subscriptions,
@@ -168,7 +175,7 @@ def as_yaml(content: dict[str, Any]) -> str:
     return text
 
 
-def _events_address(public_url: str) -> str:
+def _address(public_url: str, path: str) -> str:
     parts = urlsplit(public_url)
     if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment:
         raise UsageError(
@@ -176,4 +183,4 @@ def _events_address(public_url: str) -> str:
             mend="Give an https address that Slack can reach, such as https://andon.example.com.",
         )
     base = public_url.rstrip("/")
-    return base if base.endswith(EVENTS_PATH) else base + EVENTS_PATH
+    return base if base.endswith(path) else base + path

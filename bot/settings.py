@@ -9,6 +9,7 @@ from pathlib import Path
 from core.errors import AndonError
 
 DEFAULT_STATE = Path(".andon")
+SHORTEST_KEY = 32
 
 
 class SettingsError(AndonError):
@@ -52,6 +53,12 @@ class Settings:
     slack_app_token: Secret = field(default=NO_SECRET)
     slack_signing_secret: Secret = field(default=NO_SECRET)
     slack_api_url: str = ""
+    slack_client_id: str = ""
+    slack_client_secret: Secret = field(default=NO_SECRET)
+    secret_key: Secret = field(default=NO_SECRET)
+    """With this the tokens of an installation are stored sealed (`ANDON_SECRET_KEY`)."""
+    public_url: str = ""
+    """How people and Slack reach this Andon, without a slash at the end (`ANDON_PUBLIC_URL`)."""
     slack_every: float = 1.0
     """Seconds between two messages in one channel; Slack takes one a second, and short bursts (`ANDON_SLACK_EVERY`)."""
     admin_token: Secret = field(default=NO_SECRET)
@@ -63,7 +70,12 @@ class Settings:
     @property
     def has_slack(self) -> bool:
         """Whether a workspace is configured at all; without one the shell and the API still work."""
-        return bool(self.slack_bot_token)
+        return bool(self.slack_bot_token) or self.has_oauth
+
+    @property
+    def has_oauth(self) -> bool:
+        """Whether people install the app in a browser; a bot token that is set goes before."""
+        return bool(self.slack_client_id) and not self.slack_bot_token
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -73,6 +85,8 @@ class Settings:
         templates = environment.get("ANDON_TEMPLATES", "")
         if environment.get("ANDON_PAGER_URL") and not environment.get("ANDON_PAGER_SECRET"):
             raise SettingsError("ANDON_PAGER_URL is set without ANDON_PAGER_SECRET, by which the receiver knows us.")
+        client_id, secret_key = environment.get("SLACK_CLIENT_ID", ""), environment.get("ANDON_SECRET_KEY", "")
+        _check_oauth(client_id, environment.get("SLACK_CLIENT_SECRET", ""), secret_key)
         return cls(
             config=config,
             database_url=environment.get("DATABASE_URL", f"sqlite:///{state / 'andon.db'}"),
@@ -83,11 +97,34 @@ class Settings:
             slack_app_token=Secret(environment.get("SLACK_APP_TOKEN", "")),
             slack_signing_secret=Secret(environment.get("SLACK_SIGNING_SECRET", "")),
             slack_api_url=_url("SLACK_API_URL", environment.get("SLACK_API_URL", "")),
+            slack_client_id=client_id,
+            slack_client_secret=Secret(environment.get("SLACK_CLIENT_SECRET", "")),
+            secret_key=Secret(secret_key),
+            public_url=_url("ANDON_PUBLIC_URL", environment.get("ANDON_PUBLIC_URL", "")).rstrip("/"),
             slack_every=_seconds("ANDON_SLACK_EVERY", environment.get("ANDON_SLACK_EVERY", "1")),
             admin_token=Secret(environment.get("ANDON_ADMIN_TOKEN", "")),
             pager_url=_url("ANDON_PAGER_URL", environment.get("ANDON_PAGER_URL", "")),
             pager_secret=Secret(environment.get("ANDON_PAGER_SECRET", "")),
             templates=Path(templates).absolute() if templates else None,
+        )
+
+
+def _check_oauth(client_id: str, client_secret: str, secret_key: str) -> None:
+    if bool(client_id) != bool(client_secret):
+        raise SettingsError(
+            "SLACK_CLIENT_ID and SLACK_CLIENT_SECRET go together: set both, or neither."
+            " They stand under the app's Basic Information."
+        )
+    if client_id and not secret_key:
+        raise SettingsError(
+            "SLACK_CLIENT_ID is set without ANDON_SECRET_KEY, with which the tokens of an installation are sealed"
+            f" before they are stored. Set it to a random text of at least {SHORTEST_KEY} characters, such as"
+            " `openssl rand -hex 32` prints, and keep it: without it the app must be installed again."
+        )
+    if secret_key and any(len(key.strip()) < SHORTEST_KEY for key in secret_key.split(",")):
+        raise SettingsError(
+            f"ANDON_SECRET_KEY is too short: it must be a random text of at least {SHORTEST_KEY} characters"
+            " (several, separated by commas, while you change it: the first one seals)."
         )
 
 

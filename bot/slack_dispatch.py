@@ -136,7 +136,7 @@ class Dispatcher:
             base_url=client.base_url, session=client.session, retry_handlers=[], logger=library_log
         )
         pattern.proxy = client.proxy
-        with _without_slack_environment():
+        with without_slack_environment():
             app = AsyncApp(
                 name="andon",
                 logger=library_log,
@@ -219,7 +219,7 @@ def _retry_headers(headers: Mapping[str, str]) -> dict[str, str | Sequence[str]]
 
 
 @contextlib.contextmanager
-def _without_slack_environment() -> Iterator[None]:
+def without_slack_environment() -> Iterator[None]:
     """Keep Bolt from its environment magic: SLACK_CLIENT_ID and …SECRET would switch on OAuth with stores in files."""
     hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("SLACK_")}
     try:

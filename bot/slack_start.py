@@ -81,14 +81,16 @@ class Capabilities:
         return "reactions:write" in self.scopes
 
 
-def check_settings(*, bot_token: str, app_token: str = "", signing_secret: str = "") -> None:
+def check_settings(
+    *, bot_token: str, app_token: str = "", signing_secret: str = "", is_installed_by_oauth: bool = False
+) -> None:
     """Refuse settings that cannot work, before anything is asked of Slack; never repeats what was given."""
     given = {"bot token": bot_token, "app token": app_token}
     for name, prefix, where in FORMS:
         value = given[name]
         if value and not value.startswith(prefix):
             raise SlackNotReady(f"The Slack {name} has not the form of one. {where}")
-    if not bot_token:
+    if not bot_token and not is_installed_by_oauth:
         raise SlackNotReady(f"There is no Slack bot token. {FORMS[0][2]}")
     if not app_token and not signing_secret.strip():
         raise SlackNotReady(

@@ -27,6 +27,7 @@ from storage import chain, dialects, hot
 from storage.codec import Codec
 from storage.errors import StorageUnavailable, VersionConflict
 from storage.history import History
+from storage.installations import Installations
 from storage.instants import from_number_or_none, to_number, to_number_or_none
 from storage.lanes import Lanes
 from storage.migrate import migrate
@@ -321,6 +322,11 @@ class Transaction:
     def liveness(self) -> Liveness:
         """When Andon was looking, and when not."""
         return Liveness(self)
+
+    @cached_property
+    def installations(self) -> Installations:
+        """Where the Slack app was installed by OAuth."""
+        return Installations(self)
 
     @cached_property
     def tokens(self) -> Tokens:

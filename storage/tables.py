@@ -272,3 +272,39 @@ tokens = Table(
     CheckConstraint("expires_at > created_at", name="expiry"),
 )
 """Tokens of the shell and of machines: only a hash of each; `scopes` is a sorted JSON list."""
+
+installations = Table(
+    "slack_installations",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("client_id", Text, nullable=False),
+    Column("team_id", Text, nullable=False),
+    Column("team", Text, nullable=False),
+    Column("installed_by", Text, nullable=False),
+    Column("installed_at", BigInteger, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("renewing_until", BigInteger),
+    Column("ended_at", BigInteger),
+    Column("ended_why", Text, nullable=False),
+    CheckConstraint("client_id <> '' AND team_id <> ''", name="named"),
+    CheckConstraint("(ended_at IS NULL) = (ended_why = '')", name="end"),
+    CheckConstraint("(ended_at IS NULL) = (length(sealed) > 0)", name="sealed"),
+    Index(
+        "uq_slack_installations_in_force",
+        "client_id",
+        unique=True,
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+)
+"""Where the app was installed by OAuth: one workspace at a time. `sealed` holds its tokens, none once it is over."""
+
+install_states = Table(
+    "slack_install_states",
+    metadata,
+    Column("hash", Text, primary_key=True),
+    Column("expires_at", BigInteger, nullable=False),
+    CheckConstraint("length(hash) = 64", name="hash"),
+)
+"""Installations that were begun: hashes of OAuth's `state`, each good once."""

@@ -47,6 +47,14 @@ def test_the_four_commands_are_registered():
     assert commands == ["/release", "/ops", "/feedback", "/prfaq"]
 
 
+def test_installing_by_oauth_needs_one():
+    plan = manifest(install_url="https://andon.example.com/")
+    assert plan["oauth_config"]["redirect_urls"] == ["https://andon.example.com/slack/oauth_redirect"]
+    assert plan["settings"]["socket_mode_enabled"] is True
+    with pytest.raises(UsageError):
+        manifest(install_url="http://andon.example.com")
+
+
 def test_socket_mode_needs_no_address():
     plan = manifest()
     assert plan["settings"]["socket_mode_enabled"] is True
