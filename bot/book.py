@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol, get_args
@@ -86,7 +86,9 @@ class Known:
 class Book:
     """What the writing thread knows: what is committed, and what the batch under way makes of it."""
 
-    def __init__(self, rules: Rules, clock: Clock, publish: Callable[..., None]) -> None:
+    def __init__(self, rules: Rules, clock: Clock, publish: Callable[..., None], *, is_shared: bool = False) -> None:
+        """`is_shared`: other replicas write to the same database."""
+        self._is_shared = is_shared
         self._rules = rules
         self._clock = clock
         self._publish = publish
@@ -97,14 +99,22 @@ class Book:
     def begin(self) -> None:
         """A batch begins, or begins again."""
         self._batch: dict[str, Known] = {}
+        self._looked_at: set[str] = set()
         self._answers: dict[tuple[str, str], tuple[str, bool]] = {}
         self._world = self._committed_world
         self._has_effects = False
         self._lines: list[tuple[str, int, str, str, str]] = []
 
+    def look_again(self, transaction: Transaction, about: Sequence[tuple[str, str]]) -> None:
+        """Read anew what is about to be decided on, and which deliveries came before."""
+        transaction.expect([(pipeline_id, key) for pipeline_id, key in about if key])
+        if self._is_shared:
+            self.reload_world(transaction)
+            self._batch |= self._loaded(transaction, {name for name, _ in about if name not in self._committed})
+
     def undo(self) -> None:
         """Nothing of the batch was written. What it touched is read again: somebody else may have changed it."""
-        for pipeline_id in self._batch:
+        for pipeline_id in (*self._batch, *self._looked_at):
             self._committed.pop(pipeline_id, None)
 
     def commit(self) -> Publish:
@@ -122,9 +132,28 @@ class Book:
 
     def load(self, transaction: Transaction) -> None:
         """Read everything that is stored."""
+        self.reload_world(transaction)
+        self._batch |= self._loaded(transaction, None)
+
+    def reload_world(self, transaction: Transaction) -> None:
+        """Read what pipelines share."""
         self._world = transaction.worlds.load(self._clock.now())
-        for pipeline_id, loaded in transaction.load_all().items():
-            self._batch[pipeline_id] = Known(loaded.state, loaded.head, loaded.wake_at)
+
+    def catch_up(self, transaction: Transaction, versions: Mapping[str, int]) -> None:
+        """Read those that another replica moved on to these versions, or further."""
+        behind = {name for name, version in versions.items() if self.version(name) < version}
+        self._batch |= self._loaded(transaction, behind)
+
+    def version(self, pipeline_id: str) -> int:
+        """Of a pipeline as it is known here; 0 if it is not."""
+        known = self._committed.get(pipeline_id)
+        return 0 if known is None else known.head.version
+
+    def _loaded(self, transaction: Transaction, names: Collection[str] | None) -> dict[str, Known]:
+        if names is not None and not names:
+            return {}
+        found = transaction.load_all() if names is None else transaction.load_some(names)
+        return {name: Known(loaded.state, loaded.head, loaded.wake_at) for name, loaded in found.items()}
 
     def forget(self, pipelines: Iterable[str]) -> None:
         """Read these again before anything is decided on them: another replica may have written."""
@@ -142,6 +171,8 @@ class Book:
 
     def change_world(self, transaction: Transaction, change: Callable[[World], World], what: str) -> World:
         """Store the next revision of what pipelines share."""
+        if self._is_shared:
+            self.reload_world(transaction)
         changed = replace(change(self._world), revision=self._world.revision)
         self._world = transaction.worlds.put(changed, self._clock.now(), what)
         return self._world
@@ -158,6 +189,8 @@ class Book:
         step = _Step(transaction, pipeline_id, event, kind, body, dedupe, now)
         if known is None:
             return self._create(step)
+        self._looked_at.add(pipeline_id)
+        transaction.confirm(pipeline_id, known.head, self._world)
         try:
             decision = self._rules.decide(known.state, event, self._world, now)
         except CommandRefused as refusal:

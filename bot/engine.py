@@ -54,7 +54,7 @@ class Engine:
         self.wakes_changed = asyncio.Event()
         """Set when a pipeline wants to be woken earlier than any before; whoever wakes clears it."""
         self._store = store
-        self._book = Book(rules, clock, self._publish)
+        self._book = Book(rules, clock, self._publish, is_shared=not store.is_exclusive)
         self._writer = Writer(store, self._book, checkpoint, self._ended)
         self._readers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="andon-reader")
         self._replica = replica
@@ -131,7 +131,9 @@ class Engine:
         `dedupe` names the delivery within its pipeline: a repeat gets the first answer. Raises CommandRefused (which is
         recorded too), UnknownPipeline, StorageUnavailable.
         """
-        outcome = await self._writer.do(lambda t: self._book.decide(t, pipeline_id, event, dedupe))
+        outcome = await self._writer.do(
+            lambda t: self._book.decide(t, pipeline_id, event, dedupe), about=(pipeline_id, dedupe)
+        )
         if isinstance(outcome, Refused):
             raise outcome.error
         return outcome

@@ -44,7 +44,8 @@ class Settings:
 
     config: Path
     """Directory with org.yaml and pipelines/*.yaml (`ANDON_CONFIG`)."""
-    database_url: str
+    database_url: str = field(repr=False)
+    """SQLite or PostgreSQL (`DATABASE_URL`); it may hold a password."""
     host: str = "127.0.0.1"
     port: int = 8080
     state: Path = DEFAULT_STATE

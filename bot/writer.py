@@ -40,6 +40,9 @@ class Memory(Protocol):
     def begin(self) -> None:
         """A batch begins, or begins again."""
 
+    def look_again(self, transaction: Transaction, about: Sequence[tuple[str, str]]) -> None:
+        """Something had changed meanwhile: what is decided on (pipeline, delivery) must be looked up, all in one go."""
+
     def undo(self) -> None:
         """Nothing of the batch was written."""
 
@@ -71,11 +74,14 @@ class Writer:
         self._ended = self._loop.create_future()
         self._thread.start()
 
-    async def do(self, act: Callable[[Transaction], T], *, can_undo: bool = False) -> T:
+    async def do(
+        self, act: Callable[[Transaction], T], *, can_undo: bool = False, about: tuple[str, str] | None = None
+    ) -> T:
         """Have it written, and wait until it is on disk.
 
         `can_undo`: the piece undoes what it wrote when it raises, whatever it raises. Else it raises domain errors
-        before it writes anything. Raises StorageUnavailable, StorageError, and what `act` raises.
+        before it writes anything. `about`: the pipeline it decides on, and the key of the delivery, or "".
+        Raises StorageUnavailable, StorageError, and what `act` raises.
         """
         if self.crash is not None:
             raise self.crash
@@ -86,7 +92,7 @@ class Writer:
             msg = "Too much waits to be recorded. Nothing was recorded; try again in a moment."
             raise StorageUnavailable(msg)
         future: asyncio.Future[T] = self._loop.create_future()
-        self._gathered.append(_Piece(act, future, can_undo=can_undo))
+        self._gathered.append(_Piece(act, future, can_undo=can_undo, about=about))
         if len(self._gathered) == 1:
             # The thread would begin with the first alone, and then fight the loop for the interpreter.
             self._loop.call_soon(self._hand_over)
@@ -146,7 +152,12 @@ class Writer:
 
     def _write(self, batch: Sequence[_Piece[Any]]) -> None:
         self._under_way = batch
-        if self._attempt(batch) is not None:
+        error = self._attempt(batch)
+        for _ in range(TRIES - 1):
+            if not isinstance(error, VersionConflict):
+                break
+            error = self._attempt(batch, is_again=True)
+        if error is not None:
             give_up_at = time.monotonic() + PATIENCE
             unavailable: Exception | None = None
             for piece in batch:
@@ -161,7 +172,7 @@ class Writer:
     def _write_alone(self, piece: _Piece[Any]) -> Exception | None:
         error: Exception | None = None
         for _ in range(TRIES):
-            error = self._attempt([piece])
+            error = self._attempt([piece], is_again=True)
             if not isinstance(error, VersionConflict):
                 break
         if error is not None:
@@ -170,12 +181,17 @@ class Writer:
             self._answer_later([piece], None)
         return error
 
-    def _attempt(self, batch: Sequence[_Piece[Any]]) -> Exception | None:
+    def _attempt(self, batch: Sequence[_Piece[Any]], *, is_again: bool = False) -> Exception | None:
         """Write a batch and have it answered, or return why nothing of it was written."""
         self._book.begin()
         carrier = _Carrier(Exception)
         with carrier, self._store.transaction() as transaction:
-            for piece in batch:
+            if is_again:
+                self._book.look_again(transaction, [piece.about for piece in batch if piece.about is not None])
+            # What needs the database in between goes first: what decides is gathered, and written in one go.
+            for piece in (
+                batch if self._store.is_exclusive else sorted(batch, key=lambda piece: piece.about is not None)
+            ):
                 piece.do(transaction)
             transaction.flush()
             self._checkpoint("commit:before")
@@ -247,10 +263,18 @@ class _Carrier:
 class _Piece(Generic[T]):
     """Something to be written, and who waits for it."""
 
-    __slots__ = ("_act", "_can_undo", "_value", "error", "future")
+    __slots__ = ("_act", "_can_undo", "_value", "about", "error", "future")
 
-    def __init__(self, act: Callable[[Transaction], T], future: asyncio.Future[T], *, can_undo: bool) -> None:
+    def __init__(
+        self,
+        act: Callable[[Transaction], T],
+        future: asyncio.Future[T],
+        *,
+        can_undo: bool,
+        about: tuple[str, str] | None,
+    ) -> None:
         self._act = act
+        self.about = about
         self._can_undo = can_undo
         self._value: T
         self.future = future

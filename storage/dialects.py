@@ -7,13 +7,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, Select, Table, create_engine, event
+from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, create_engine, event, literal_column, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.pool import QueuePool
 
 from storage.errors import StorageError, StorageUnavailable, StoreLocked
+from storage.tables import pipelines
 
 BUSY_TIMEOUT_MS = 500
 """Only a stranger (a shell on the file) can hold the lock; whoever waits for Slack has three seconds in all."""
@@ -24,19 +25,41 @@ def is_sqlite(url: URL) -> bool:
     return url.get_backend_name() == "sqlite"
 
 
+EXAMPLES = "sqlite:////var/lib/andon/andon.db or postgresql://andon:PASSWORD@db.example.com/andon"
+DRIVERS = {
+    "sqlite": "sqlite",
+    "sqlite+pysqlite": "sqlite",
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+}
+
+
 def parse_url(text: str) -> URL:
-    """The URL; raises StorageError for a database that would keep nothing."""
-    url = make_url(text)
+    """The URL with the driver that Andon brings; raises StorageError, which never repeats the text: passwords.
+
+    Databases that would keep nothing are refused too.
+    """
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        msg = f"DATABASE_URL is not understood. It looks like {EXAMPLES}; write %40 for an @ in a password."
+        raise StorageError(msg) from None
+    if url.drivername not in DRIVERS:
+        msg = f"DATABASE_URL begins with {url.drivername}, which Andon does not work with. It looks like {EXAMPLES}."
+        raise StorageError(msg)
+    url = url.set(drivername=DRIVERS[url.drivername])
     if is_sqlite(url) and url.database in (None, "", ":memory:"):
         msg = "A database in memory keeps nothing. Name a file: sqlite:///andon.db"
+        raise StorageError(msg)
+    if not is_sqlite(url) and not url.database:
+        msg = "DATABASE_URL names no database: its name stands after the last slash."
         raise StorageError(msg)
     return url
 
 
 def writing_engine(url: URL) -> Engine:
-    """Connections that may write. SQLite has one, whose transactions take the write lock at once."""
-    if not is_sqlite(url):
-        return create_engine(url, hide_parameters=True)
+    """The one connection that writes to a SQLite file; its transactions take the write lock at once."""
     engine = create_engine(
         url, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_reset_on_return=None, hide_parameters=True
     )
@@ -45,9 +68,7 @@ def writing_engine(url: URL) -> Engine:
 
 
 def reading_engine(url: URL) -> Engine:
-    """Connections for long looks at history, beside the writer."""
-    if not is_sqlite(url):
-        return create_engine(url, hide_parameters=True, execution_options={"postgresql_readonly": True})
+    """Connections to a SQLite file for long looks at history, beside the writer."""
     engine = create_engine(url, poolclass=QueuePool, pool_size=2, hide_parameters=True)
     _prepare_sqlite(engine, begin="BEGIN", query_only=True)
     return engine
@@ -131,6 +152,26 @@ def skip_locked(select: Select[Any], dialect: str) -> Select[Any]:
     return select if dialect == "sqlite" else select.with_for_update(skip_locked=True)
 
 
+def chosen_once(query: Select[Any], dialect: str) -> Select[Any]:
+    """A query within another statement, run once: PostgreSQL may run it for each row, and then locks more each time."""
+    if dialect == "sqlite":
+        return query
+    return select(query.cte("chosen").prefix_with("MATERIALIZED"))
+
+
+def take_turns(connection: Connection) -> None:
+    """Do what follows in this transaction after everybody who is doing it. SQLite has one writer anyway."""
+    if connection.dialect.name != "sqlite":
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7236341)")
+
+
+def version_of(pipeline_id: ColumnElement[str], dialect: str) -> ColumnElement[int]:
+    """The version of an effect's pipeline; 0 where nobody else can have changed it."""
+    if dialect == "sqlite":
+        return literal_column("0")
+    return select(pipelines.c.version).where(pipelines.c.id == pipeline_id).scalar_subquery()
+
+
 def explain(error: Exception) -> StorageError:
     """A database error as one of ours; never carries the statement's values."""
     if isinstance(error, StorageError):
@@ -142,4 +183,8 @@ def explain(error: Exception) -> StorageError:
 
 def reason(error: Exception) -> str:
     """What the database said, without the statement and its values."""
-    return str(error.orig).strip() if isinstance(error, DBAPIError) else type(error).__name__
+    if not isinstance(error, DBAPIError):
+        return type(error).__name__
+    # PostgreSQL adds the row that it refused; its first sentence does without.
+    said = getattr(getattr(error.orig, "diag", None), "message_primary", None) or str(error.orig)
+    return str(said).strip().rstrip(".")

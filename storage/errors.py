@@ -2,6 +2,7 @@
 
 StorageError
 ├── StorageUnavailable  the database cannot be written now; nothing was recorded
+│   └── OutcomeUnknown  it was lost while it answered; whether something was recorded is not known
 ├── StoreLocked         another process has this file
 ├── VersionConflict     somebody else was faster; load again
 ├── KeyReused           two different effects with one key
@@ -19,6 +20,10 @@ class StorageError(AndonError):
 
 class StorageUnavailable(StorageError):
     """The database cannot be written now. Nothing was recorded and nothing was started; try again."""
+
+
+class OutcomeUnknown(StorageUnavailable):
+    """The database was lost while it answered; whether this was recorded is not known yet. Look, or ask again."""
 
 
 class StoreLocked(StorageError):

@@ -75,13 +75,14 @@ class History:
         ).first()
         previous, expected = chain.START, 1
         query = select(events).where(events.c.pipeline_id == pipeline_id).order_by(events.c.seq)
-        for row in self._transaction.connection.execute(query.execution_options(yield_per=500)):
-            link = chain.Link(**{name: getattr(row, name) for name in chain.Link.__slots__})
-            words = (row.actor_name, row.body, row.answer, row.sentence)
-            is_whole = _is_erased(row.salt, words) or chain.digest_of(row.salt, words) == row.digest
-            if row.seq != expected or not is_whole or link.chained(previous, row.digest) != row.chain:
-                return expected
-            previous, expected = row.chain, expected + 1
+        with self._transaction.connection.execute(query.execution_options(yield_per=500)) as rows:
+            for row in rows:
+                link = chain.Link(**{name: getattr(row, name) for name in chain.Link.__slots__})
+                words = (row.actor_name, row.body, row.answer, row.sentence)
+                is_whole = _is_erased(row.salt, words) or chain.digest_of(row.salt, words) == row.digest
+                if row.seq != expected or not is_whole or link.chained(previous, row.digest) != row.chain:
+                    return expected
+                previous, expected = row.chain, expected + 1
         if end is None:
             return None if expected == 1 else 1
         return None if (end.version, end.chain) == (expected - 1, previous) else min(expected, end.version + 1)

@@ -201,9 +201,10 @@ def _claim(dialect: str) -> ClauseElement:
     is_due = outbox.c.due_at <= _b("now")
     heads = select(outbox.c.seq).where(is_open, is_due, _is_head(_b("now"))).order_by(outbox.c.due_at, outbox.c.seq)
     heads = dialects.skip_locked(heads.limit(_b("most")).offset(_number(0)), dialect)
+    chosen = dialects.chosen_once(heads, dialect)
     return (
         update(outbox)
-        .where(outbox.c.seq.in_(heads), is_open, is_due)
+        .where(outbox.c.seq.in_(chosen), is_open, is_due)
         .values(
             state=_word("claimed"),
             attempts=outbox.c.attempts + _number(1),
@@ -211,5 +212,5 @@ def _claim(dialect: str) -> ClauseElement:
             claimed_until=_b("until"),
             due_at=_b("until"),
         )
-        .returning(*CLAIMED)
+        .returning(*CLAIMED, dialects.version_of(outbox.c.pipeline_id, dialect))
     )

@@ -8,21 +8,22 @@ nothing of rules: whoever decides hands it the new state.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, select
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.releases.effects import Effect
 from core.releases.pipeline import Pipeline
 from core.releases.state import PipelineState
-from core.releases.world import Actor
+from core.releases.world import Actor, World
 from storage import chain, dialects, hot
 from storage.codec import Codec
 from storage.errors import StorageUnavailable, VersionConflict
@@ -33,6 +34,9 @@ from storage.lanes import Lanes
 from storage.migrate import migrate
 from storage.records import Inbox, Liveness, Messages, Tokens, Worlds
 from storage.tables import definitions, pipelines
+
+if TYPE_CHECKING:
+    from storage.shared import Shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +81,23 @@ class Earlier:
 
 
 @dataclass(slots=True)
-class _Change:
+class Change:
     """The end of a pipeline's row in this transaction."""
 
     old_version: int
     head: Head
     wake_at: datetime | None
     state: PipelineState | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What a transaction has to write; rows in the orders of `hot`."""
+
+    changes: Mapping[str, Change]
+    events: Sequence[hot.Row]
+    seen: Sequence[hot.Row]
+    effects: Sequence[hot.Row]
 
 
 class Transaction:
@@ -94,7 +108,7 @@ class Transaction:
         self.statements = statements
         self._connection = connection
         self._depth = 0
-        self._changes: dict[str, _Change] = {}
+        self._changes: dict[str, Change] = {}
         self._events: list[hot.Row] = []
         self._seen: list[hot.Row] = []
         self._effects: list[hot.Row] = []
@@ -105,25 +119,46 @@ class Transaction:
         self.flush()
         return self._connection
 
+    @property
+    def _straight(self) -> Connection:
+        """The connection, for writing past what is gathered."""
+        return self._connection
+
+    def expect(self, deliveries: Sequence[tuple[str, str]]) -> None:
+        """These (pipeline, key) are about to be asked about by `earlier`: a database far away finds all in one go."""
+
+    def confirm(self, pipeline_id: str, head: Head, world: World) -> None:
+        """Something is being decided on this; where others write too, it must still be so when it is written."""
+
+    def finish(self) -> None:
+        """Write what is left; the last thing before the end."""
+        self.flush()
+
     # ---- pipelines and their events ---------------------------------------------------------------------------------
 
     def load(self, pipeline_id: str) -> Loaded | None:
         """One pipeline, or None if there is none of this name."""
-        return next(iter(self._load(pipeline_id)), (None, None))[1]
+        return next(iter(self._load((pipeline_id,))), (None, None))[1]
 
     def load_all(self) -> dict[str, Loaded]:
         """Every pipeline, by id."""
         return dict(self._load(None))
 
-    def _load(self, only: str | None) -> Iterator[tuple[str, Loaded]]:
+    def load_some(self, names: Collection[str]) -> dict[str, Loaded]:
+        """Of these pipelines the ones that are there, by id."""
+        return dict(self._load(names))
+
+    def _load(self, only: Collection[str] | None) -> Iterator[tuple[str, Loaded]]:
         connection = self.connection
         bodies = select(definitions)
         rows = select(pipelines).order_by(pipelines.c.id)
         if only is not None:
-            bodies = bodies.where(definitions.c.pipeline_id == only)
-            rows = rows.where(pipelines.c.id == only)
+            bodies = bodies.where(definitions.c.pipeline_id.in_(only))
+            rows = rows.where(pipelines.c.id.in_(only))
+        # Definitions after the rows that name them: another replica may be writing in between.
+        found = connection.execute(rows).all()
         texts = {(d.pipeline_id, d.revision): (d.body, d.schema) for d in connection.execute(bodies)}
-        for row in connection.execute(rows).all():
+        for row in found:
             known = _Definitions(self.codec, row.id, texts)
             state = self.codec.decode_state(row.state, row.schema, row.definition_revision, known)
             yield row.id, Loaded(state, Head(row.version, row.chain), from_number_or_none(row.wake_at))
@@ -152,7 +187,9 @@ class Transaction:
             "state": self.codec.encode_state(state),
             "definition_revision": revision,
         }
-        self._connection.execute(pipelines.insert(), row)
+        created = dialects.insert_or_ignore(pipelines, self._connection.dialect.name).returning(pipelines.c.id)
+        if self._straight.execute(created, row).first() is None:
+            raise VersionConflict
         return head
 
     def append(
@@ -193,10 +230,10 @@ class Transaction:
         """Effects as rows; raises CodecError before anything is written."""
         return Lanes.rows(self.codec, pipeline_id, effects, to_number(at))
 
-    def _change(self, pipeline_id: str, head: Head, wake_at: datetime | None) -> _Change:
+    def _change(self, pipeline_id: str, head: Head, wake_at: datetime | None) -> Change:
         change = self._changes.get(pipeline_id)
         if change is None:
-            change = self._changes[pipeline_id] = _Change(head.version, head, wake_at, None)
+            change = self._changes[pipeline_id] = Change(head.version, head, wake_at, None)
         change.wake_at = wake_at
         return change
 
@@ -239,25 +276,26 @@ class Transaction:
                 "schema": self.codec.schema,
                 "body": self.codec.encode_definition(definition),
             }
-            self._connection.execute(dialects.insert_or_ignore(definitions, self._connection.dialect.name), row)
+            self._straight.execute(dialects.insert_or_ignore(definitions, self._connection.dialect.name), row)
 
     def flush(self) -> None:
         """Write what was gathered. Raises VersionConflict, KeyReused or the database's errors."""
         if not (self._changes or self._events or self._seen or self._effects):
             return
-        changes, self._changes = self._changes, {}
-        new_events, self._events = self._events, []
-        new_seen, self._seen = self._seen, []
-        new_effects, self._effects = self._effects, []
-        self._flush_changes(changes)
-        if new_events:
-            self.statements.insert_event.many(self._connection, new_events)
-        if new_seen:
-            self.statements.insert_seen.many(self._connection, new_seen)
-        if new_effects:
-            self.outbox.insert(new_effects)
+        gathered = Gathered(self._changes, self._events, self._seen, self._effects)
+        self._changes, self._events, self._seen, self._effects = {}, [], [], []
+        self._write(gathered)
 
-    def _flush_changes(self, changes: Mapping[str, _Change]) -> None:
+    def _write(self, gathered: Gathered) -> None:
+        self._flush_changes(gathered.changes)
+        if gathered.events:
+            self.statements.insert_event.many(self._connection, gathered.events)
+        if gathered.seen:
+            self.statements.insert_seen.many(self._connection, gathered.seen)
+        if gathered.effects:
+            self.outbox.insert(gathered.effects)
+
+    def _flush_changes(self, changes: Mapping[str, Change]) -> None:
         saves: list[hot.Row] = []
         moves: list[hot.Row] = []
         for pipeline_id, change in changes.items():
@@ -360,14 +398,15 @@ def _plain(words: str) -> str:
 class Store:
     """A database: opened, brought up to date, locked against a second process where it is a file."""
 
-    def __init__(self, url: str, *, codec: Codec | None = None) -> None:
-        """Raises StoreLocked, StorageError."""
+    def __init__(self, url: str, *, codec: Codec | None = None, replica: str = "") -> None:
+        """`replica` names this process among others on one PostgreSQL. Raises StoreLocked, StorageError."""
         parsed = dialects.parse_url(url)
+        self.codec = codec or Codec()
+        self.shared: Shared | None = None
+        """What several processes on one database need; None for a SQLite file, which one process has to itself."""
         self._lock = dialects.lock(parsed)
         try:
-            self._writer: Engine = dialects.writing_engine(parsed)
-            self._reader: Engine = dialects.reading_engine(parsed)
-            migrate(self._writer)
+            self._open(parsed, replica)
         except SQLAlchemyError as error:
             self.close()
             msg = f"The database cannot be opened: {dialects.reason(error)}."
@@ -375,22 +414,43 @@ class Store:
         except BaseException:
             self.close()
             raise
-        self.codec = codec or Codec()
-        self.is_exclusive = self._lock is not None
+
+    def _open(self, url: URL, replica: str) -> None:
+        if dialects.is_sqlite(url):
+            self._writer: Engine = dialects.writing_engine(url)
+            self._reader: Engine = dialects.reading_engine(url)
+            migrate(self._writer)
+            self._statements = hot.Statements(self._writer.dialect)
+        else:
+            # The driver takes a tenth of a second to load; whoever works on a file does without.
+            from storage.shared import Shared
+
+            self.shared = Shared(url, self.codec, replica)
+
+    @property
+    def is_exclusive(self) -> bool:
         """Whether no other process can be working on it."""
-        self._statements = hot.Statements(self._writer.dialect)
+        return self.shared is None
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Work that is written as a whole when the block ends, or not at all."""
+        if self.shared is not None:
+            with self.shared.transaction() as shared:
+                yield shared
+            return
         with self._writer.connect() as connection, connection.begin():
             transaction = Transaction(connection, self.codec, self._statements)
             yield transaction
-            transaction.flush()
+            transaction.finish()
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
         """A look at what is committed, beside the writer."""
+        if self.shared is not None:
+            with self.shared.reading() as shared:
+                yield shared
+            return
         with self._reader.connect() as connection, connection.begin():
             yield Transaction(connection, self.codec, self._statements)
 
@@ -401,6 +461,8 @@ class Store:
 
     def close(self) -> None:
         """Close every connection and let go of the file."""
+        if self.shared is not None:
+            self.shared.close()
         for engine in (getattr(self, "_writer", None), getattr(self, "_reader", None)):
             if engine is not None:
                 engine.dispose()

@@ -46,6 +46,8 @@ class Claimed:
     fence: int
     created_at: datetime
     claimed_until: datetime
+    version: int = 0
+    """Of its pipeline, when it was claimed: who delivers it must know at least as much."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +135,7 @@ class Lanes:
         row = (to_number(now), to_number(until), limit)
         rows = self._transaction.statements.claim.rows(self._transaction.connection, row)
         claims: list[Claimed] = []
-        for seq, key, pipeline_id, where, kind, schema, body, attempts, fence, created_at, _ in sorted(rows):
+        for seq, key, pipeline_id, where, kind, schema, body, attempts, fence, created_at, _, version in sorted(rows):
             try:
                 effect = self._transaction.codec.decode_effect(kind, body, schema)
             except CodecError as error:
@@ -151,6 +153,7 @@ class Lanes:
                     fence=fence,
                     created_at=from_number(created_at),
                     claimed_until=until,
+                    version=version,
                 )
             )
         return claims

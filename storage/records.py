@@ -12,6 +12,7 @@ from sqlalchemy import func, select, update
 
 from core.releases.world import Outage, World
 from storage import dialects
+from storage.errors import VersionConflict
 from storage.instants import from_number, from_number_or_none, to_number, to_number_or_none
 from storage.tables import inbox, liveness, messages, outages, tokens, world
 
@@ -159,7 +160,7 @@ class Worlds(_Records):
         )
 
     def put(self, changed: World, now: datetime, what: str) -> World:
-        """Store it as the next revision after its own; a taken number is the database's IntegrityError."""
+        """Store it as the next revision after its own; VersionConflict where somebody else did."""
         stored = replace(changed, revision=changed.revision + 1)
         row = {
             "revision": stored.revision,
@@ -168,7 +169,10 @@ class Worlds(_Records):
             "schema": self._transaction.codec.schema,
             "body": self._transaction.codec.encode_world(stored),
         }
-        self._transaction.connection.execute(world.insert(), row)
+        connection = self._transaction.connection
+        insert = dialects.insert_or_ignore(world, connection.dialect.name).returning(world.c.revision)
+        if connection.execute(insert, row).first() is None:
+            raise VersionConflict
         return stored
 
 
@@ -178,10 +182,17 @@ class Liveness(_Records):
     def beat(self, replica: str, now: datetime, *, gap: timedelta | None) -> Outage | None:
         """Record a sign of life; an outage, if no replica had given one for longer than `gap` (None: never one)."""
         last = self.last_beat()
+        if last is not None and gap is not None and now - last > gap:
+            # Several may come back at once: the first of them finds the outage, and the others that it was looked.
+            dialects.take_turns(self._transaction.connection)
+            last = self.last_beat()
         statement = dialects.upsert(liveness, self._transaction.connection.dialect.name, ("replica",))
         self._transaction.connection.execute(statement, {"replica": replica, "beat_at": to_number(now)})
         if last is None or gap is None or now - last <= gap:
             return None
+        self._transaction.connection.execute(
+            liveness.delete().where(liveness.c.beat_at < to_number(now - OUTAGES_KEPT))
+        )
         row = {"from_at": to_number(last), "until_at": to_number(now)}
         self._transaction.connection.execute(outages.insert(), row)
         too_old = outages.c.until_at < to_number(now - OUTAGES_KEPT)

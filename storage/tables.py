@@ -257,6 +257,38 @@ outages = Table(
     Index("ix_outages_until_at", "until_at"),
 )
 
+commits = Table(
+    "commits",
+    metadata,
+    Column("replica", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    CheckConstraint("replica <> ''", name="named"),
+    CheckConstraint("number >= 0", name="number"),
+)
+"""How many batches each replica has written: by that one is known whose answer was lost. SQLite needs none of it."""
+
+duties = Table(
+    "duties",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("until_at", BigInteger, nullable=False),
+    CheckConstraint("name <> '' AND holder <> ''", name="named"),
+)
+"""What one replica does for all, by lease: running the canaries, holding one of the connections to Slack."""
+
+firings = Table(
+    "firings",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("turn", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("replica", Text, nullable=False),
+    CheckConstraint("job <> '' AND replica <> ''", name="named"),
+)
+"""The last turn of each periodic job, and who took it."""
+
 tokens = Table(
     "tokens",
     metadata,

@@ -1,10 +1,31 @@
-"""In CI nothing is skipped: where `CI` is set, a skipped test fails the run, and is named with its reason."""
+"""For all tests: a PostgreSQL for those that ask for one; and in CI nothing is skipped.
+
+Where `CI` is set, a skipped test fails the run, and is named with its reason.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
+
+from tests import postgres as server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[server.Server]:
+    """A server, started when first asked for; one for each process of a test run."""
+    with server.running() as running:
+        yield running
+
+
+@pytest.fixture
+def shared_url(postgres: server.Server) -> Iterator[str]:
+    """The URL of a fresh PostgreSQL database."""
+    url = postgres.database()
+    yield url
+    postgres.drop(url)
 
 
 @pytest.hookimpl(trylast=True)

@@ -114,10 +114,10 @@ TAMPERED = {
     "answer": "answer = 'No.'",
     "sentence": "sentence = 'Nothing happened.'",
     "release": "release = 'r2'",
-    "refused": "refused = 1",
+    "refused": "refused = true",
     "dedupe_key": "dedupe_key = 'another'",
     "world_revision": "world_revision = 7",
-    "salt": "salt = x'00'",
+    "salt": "salt = :other",
     "digest": f"digest = '{'0' * 64}'",
     "chain": f"chain = '{'0' * 64}'",
 }
@@ -131,7 +131,8 @@ def test_every_column_is_thought_of() -> None:
 def test_a_changed_event_is_found(store: Store, change: str) -> None:
     write(store)
     with store.transaction() as transaction:
-        transaction.connection.execute(text(f"UPDATE events SET {change} WHERE seq = 3"))
+        statement = text(f"UPDATE events SET {change} WHERE seq = 3")
+        transaction.connection.execute(statement, {"other": b"another salt"} if ":other" in change else {})
     assert store.verify("shop") == 3
 
 
@@ -187,6 +188,7 @@ def test_what_nobody_asks_for_any_more_is_dropped(store: Store) -> None:
         (first, _) = transaction.outbox.claim(NOON, lease=after(60) - NOON, limit=5)
         transaction.outbox.done(first)
         assert transaction.history.prune(after(50)) == 2
+        transaction.expect([("shop", "old"), ("shop", "new")])
         assert transaction.earlier("shop", "old") is None
         assert transaction.earlier("shop", "new") is not None
         assert transaction.outbox.count_open() == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -91,11 +92,11 @@ def test_leases_can_be_renewed_and_all_ended_after_a_restart(store: Store) -> No
     assert keys(claim(store, 99)) == ["a1"]
 
 
-def test_a_claim_is_counted_before_the_call(store: Store, file: object) -> None:
+def test_a_claim_is_counted_before_the_call(store: Store, url: str) -> None:
     put(store, tell("a1"))
     claim(store)
     store.close()
-    again = Store(sqlite_url(file))  # type: ignore[arg-type]
+    again = Store(url)
     assert claim(again, 60)[0].attempts == 2
     again.close()
 
@@ -202,7 +203,7 @@ def test_two_claims_in_one_lane_are_refused(store: Store) -> None:
         transaction.connection.execute(text("UPDATE outbox SET state = 'claimed', claimed_until = 5"))
 
 
-def test_the_hot_queries_go_by_index(store: Store) -> None:
+def test_the_hot_queries_go_by_index(store: Store, file: Path) -> None:
     """Whatever history grows to."""
     with store.transaction() as transaction:
         create(transaction)

@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy.exc import IntegrityError
 
 from core.releases.world import Outage, Person, World
+from storage.errors import VersionConflict
 from storage.journal import Store
 from storage.records import SentMessage, Token
 from tests.storage.shelf import NOON, after
@@ -63,7 +63,7 @@ def test_every_revision_of_the_world_is_kept(store: Store) -> None:
         second = transaction.worlds.put(replace(first, people={}), NOON, "Ann left.")
         assert transaction.worlds.load(NOON) == second
         assert (first.revision, second.revision) == (1, 2)
-    with pytest.raises(IntegrityError), store.transaction() as transaction:
+    with pytest.raises(VersionConflict), store.transaction() as transaction:
         transaction.worlds.put(first, NOON, "Written on an old one.")
 
 
