@@ -10,20 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from core.releases.pipeline import ApprovalRule, Pipeline, Scope, ScopeKind, Stage
-from core.releases.state import ApprovalRequest, PipelineState, Release
+from core.releases.state import ApprovalRequest, PipelineState, Release, Vote
 from core.releases.words import listed
 from core.releases.world import Actor, Person, World
 
 
 def scopes_of(definition: Pipeline, stage: Stage) -> tuple[tuple[Scope, ApprovalRule], ...]:
     """The approvals a stage needs at its entry: its group's, then its own."""
-    needed: list[tuple[Scope, ApprovalRule]] = []
-    group = definition.group_by_name.get(stage.group)
-    if group is not None and group.approval is not None:
-        needed.append((Scope(ScopeKind.GROUP, group.name), group.approval))
-    if stage.approval is not None:
-        needed.append((Scope(ScopeKind.STAGE, stage.name), stage.approval))
-    return tuple(needed)
+    return definition.approvals_of[stage.name]
 
 
 def rule_of(definition: Pipeline, scope: Scope) -> ApprovalRule | None:
@@ -37,11 +31,13 @@ def rule_of(definition: Pipeline, scope: Scope) -> ApprovalRule | None:
 
 def running_digests(state: PipelineState, scope: Scope, except_digest: str) -> frozenset[str]:
     """The digests that run on the targets of a scope, other than one."""
-    stages = {stage.name for stage in state.definition.stages_in(scope)}
+    stages = state.definition.names_in(scope)
     return frozenset(
-        t.current.digest
-        for t in state.targets
-        if t.stage in stages and t.current is not None and t.current.digest != except_digest
+        [
+            t.current.digest
+            for t in state.targets
+            if t.stage in stages and t.current is not None and t.current.digest != except_digest
+        ]
     )
 
 
@@ -59,9 +55,10 @@ class Contributors:
 
 def contributors(state: PipelineState, release: Release, scope: Scope, world: World) -> Contributors:
     """Authors, co-authors, mergers and announcers of every release after the oldest that runs in `scope`."""
-    stages = {stage.name for stage in state.definition.stages_in(scope)}
+    stages = state.definition.names_in(scope)
     running = [t.current.sequence for t in state.targets if t.stage in stages and t.current is not None]
     oldest = min((n for n in running if n < release.sequence), default=0)
+    known = world.people
     people: set[str] = set()
     unplaced: set[str] = set()
     silent: list[str] = []
@@ -73,6 +70,9 @@ def contributors(state: PipelineState, release: Release, scope: Scope, world: Wo
         if other.announced_by.is_person:
             people.add(other.announced_by.id)
         for identity in other.contributors:
+            if identity in known:
+                people.add(identity)
+                continue
             person = world.person_known_as(identity)
             if person is None:
                 unplaced.add(identity)
@@ -113,18 +113,30 @@ def why_not(state: PipelineState, request: ApprovalRequest, by: Actor, world: Wo
 
 def eligible(state: PipelineState, request: ApprovalRequest, world: World) -> tuple[str, ...]:
     """The keys of the people who may approve a request, sorted."""
+    return tuple(sorted(_may_approve(state, request, world)))
+
+
+def _may_approve(state: PipelineState, request: ApprovalRequest, world: World) -> set[str]:
     rule = rule_of(state.definition, request.scope)
     if rule is None:
-        return ()
+        return set()
     behind = contributors(state, state.released(request.release), request.scope, world)
-    return tuple(sorted(k for k in world.expand(rule.by) - behind.people if not _is_bot(world, k)))
+    return {k for k in world.expand(rule.by) - behind.people if not _is_bot(world, k)}
+
+
+def votes_that_lapsed(state: PipelineState, request: ApprovalRequest, world: World) -> list[Vote]:
+    """The votes of people who are not asked any more, or had a part in the changes [20]."""
+    if not request.votes:
+        return []
+    may = _may_approve(state, request, world)
+    return [vote for vote in request.votes if vote.by.id not in may]
 
 
 def valid_votes(state: PipelineState, request: ApprovalRequest, world: World) -> int:
     """How many of the votes still count: the voter is still asked, and had no part in the changes."""
     if not request.votes:
         return 0
-    may = eligible(state, request, world)
+    may = _may_approve(state, request, world)
     return len({vote.by.id for vote in request.votes if vote.by.id in may})
 
 

@@ -6,11 +6,12 @@ and the moments after the last recorded sign of life), less what its alarms were
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core.ports import AlarmState
 from core.releases.alarms import alarm_state, becomes_unknown_at, reading_state, unknown_from
+from core.releases.copies import replace
 from core.releases.pipeline import Alarm, Pipeline, Scope, ScopeKind, Stage
 from core.releases.state import AlarmReading, Baking, PipelineState, StageRun, StageState
 from core.releases.world import World
@@ -31,13 +32,15 @@ def covers(scope: Scope, stage: Stage) -> bool:
 
 def alarms_over(definition: Pipeline, stage: Stage) -> tuple[Alarm, ...]:
     """The defined alarms that watch a stage."""
+    if definition.by_name.get(stage.name) is stage:
+        return definition.watched_by[stage.name]
     return tuple(alarm for alarm in definition.alarms if covers(alarm.scope, stage))
 
 
 def readings_over(state: PipelineState, definition: Pipeline, stage: Stage) -> tuple[AlarmReading, ...]:
     """Readings of alarms nobody defined, but which speak of this stage [8]."""
-    defined = {alarm.name for alarm in definition.alarms}
-    return tuple(r for r in state.alarms if r.name not in defined and covers(r.scope, stage))
+    defined = definition.alarm_names
+    return tuple([r for r in state.alarms if r.name not in defined and covers(r.scope, stage)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,14 @@ class Health:
     unknown: tuple[str, ...]
 
 
+ALL_WELL = Health((), ())
+
+
 def health(state: PipelineState, definition: Pipeline, stage: Stage, now: datetime) -> Health:
     """Look at all alarms over a stage."""
     states = [(alarm.name, alarm_state(state, alarm, now)) for alarm in alarms_over(definition, stage)]
+    if not state.alarms and all(is_now is AlarmState.OK for _, is_now in states):
+        return ALL_WELL
     implicit = [r.name for r in readings_over(state, definition, stage) if reading_state(r, now) is AlarmState.ALARM]
     return Health(
         red=tuple(sorted([name for name, is_now in states if is_now is AlarmState.ALARM] + implicit)),
@@ -60,7 +68,7 @@ def health(state: PipelineState, definition: Pipeline, stage: Stage, now: dateti
 
 def has_anything_running(state: PipelineState, scope: Scope, definition: Pipeline) -> bool:
     """Whether any target under a scope runs something; an alarm over nothing says nothing."""
-    stages = {stage.name for stage in definition.stages_in(scope)}
+    stages = definition.names_in(scope)
     return any(
         t.current is not None
         for t in state.targets
@@ -71,6 +79,8 @@ def has_anything_running(state: PipelineState, scope: Scope, definition: Pipelin
 def credited(state: PipelineState, world: World, now: datetime) -> PipelineState:
     """The state with all bakes credited up to `now` (or up to Andon's last recorded sign of life)."""
     until = now if world.observed_until is None else min(now, world.observed_until)
+    if not any(s.run is not None and isinstance(s.run.phase, Baking) for s in state.stages):
+        return state
     return replace(state, stages=tuple(_credit(state, world, occupied, until) for occupied in state.stages))
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from core.releases.approvals import eligible, is_granted, rule_of, scopes_of, valid_votes
+from core.releases.approvals import eligible, is_granted, scopes_of, valid_votes
 from core.releases.bake import covers, has_anything_running, health
-from core.releases.pipeline import Order, Pipeline, Scope, Stage
+from core.releases.pipeline import ApprovalRule, Order, Pipeline, Scope, Stage
 from core.releases.state import (
+    ApprovalRequest,
     BadMark,
     Installed,
     Override,
@@ -48,43 +49,61 @@ WAIVED_BY_OVERRIDE = frozenset(
 
 def blockers(state: PipelineState, release: Release, stage: Stage, world: World, now: datetime) -> tuple[Blocker, ...]:
     """Every reason why `release` may not enter `stage`; empty means that it enters now."""
+    lacking = ungranted(state, release, stage, world, now)
+    approvals = [_approval(state, scope, rule, request, world) for scope, rule, request in lacking]
+    return (*other_blockers(state, release, stage, world, now), *approvals)
+
+
+def other_blockers(
+    state: PipelineState, release: Release, stage: Stage, world: World, now: datetime
+) -> tuple[Blocker, ...]:
+    """Every reason but the approvals it lacks, which cost the most to put into words."""
     found = [
         *_line(state, release, stage),
         *_bad(state, release, stage),
         *_targets(state, stage),
         *_people(state, release, stage, world, now),
         *_alarms(state, release, stage, now),
-        *_approvals(state, release, stage, world, now),
     ]
-    if active_override(state, release, stage, now) is not None:
-        found = [b for b in found if b.kind not in WAIVED_BY_OVERRIDE]
+    if found and active_override(state, release, stage, now) is not None:
+        return tuple(b for b in found if b.kind not in WAIVED_BY_OVERRIDE)
     return tuple(found)
 
 
 # ---- the line [1–3] -------------------------------------------------------------------------------------------------
 
 
+def waiting_at(state: PipelineState, stage: Stage) -> list[Release]:
+    """The releases that stand at the entry of a stage, oldest first."""
+    return waiting(state).get(stage.name, [])
+
+
+def waiting(state: PipelineState) -> dict[str, list[Release]]:
+    """The releases that stand at the entry of each stage, oldest first; only of stages where any does."""
+    found: dict[str, list[Release]] = {}
+    for release in state.releases:
+        if release.is_live:
+            for name in state.definition.entries(release.passed):
+                run = state.stage(name).run
+                if run is None or run.release != release.id:
+                    found.setdefault(name, []).append(release)
+    return found
+
+
 def waits_at(state: PipelineState, release: Release, stage: Stage) -> bool:
     """Whether a release stands at the entry of a stage: live, all before passed, nothing after it passed."""
-    if not release.is_live or stage.name in release.passed:
+    if not release.is_live or stage.name not in state.definition.entries(release.passed):
         return False
     # Asked for every release at every stage of every decision: a plain loop costs a third of `any` over a generator.
     for occupied in state.stages:
         if occupied.name == stage.name and occupied.run is not None and occupied.run.release == release.id:
             return False
-    if stage.after and missing_before(state, release, stage):
-        return False
-    return not (release.passed and any(state.definition.follows(name, stage.name) for name in release.passed))
+    return True
 
 
 def missing_before(state: PipelineState, release: Release, stage: Stage) -> list[str]:
     """The stages before this one that a release has yet to pass; not those put in before one it passed [4]."""
-    definition = state.definition
-    return [
-        name
-        for name in stage.after
-        if name not in release.passed and not any(definition.follows(later, name) for later in release.passed)
-    ]
+    return state.definition.missing_before(stage, release.passed)
 
 
 def is_newer(one: Release, other: Release) -> bool:
@@ -103,8 +122,8 @@ def _is_older(state: PipelineState, release: Release, current: Installed) -> boo
 
 def leader(state: PipelineState, stage: Stage, world: World, now: datetime) -> Release | None:
     """Who is next at the entry of a stage, by the pipeline's order; None where a person must pick."""
-    waiting = [r for r in state.releases if waits_at(state, r, stage)]
-    free = [r for r in waiting if not any(True for _ in _bad(state, r, stage))] or waiting
+    waiting = waiting_at(state, stage)
+    free = [r for r in waiting if not holding_marks(state, r, stage)] or waiting
     picked = [r for r in free if stage.name in r.picked]
     if picked:
         return picked[-1]
@@ -139,7 +158,7 @@ def _goal_covers(definition: Pipeline, goal: str, stage: Stage) -> bool:
     scope = definition.scope_named(goal)
     if scope is None:
         return False
-    names = {s.name for s in definition.stages_in(scope)}
+    names = definition.names_in(scope)
     return stage.name in names or any(definition.follows(name, stage.name) for name in names)
 
 
@@ -193,7 +212,7 @@ def may_overtake(state: PipelineState, run: StageRun, release: Release) -> bool:
 
 def holding_marks(state: PipelineState, release: Release, stage: Stage) -> tuple[BadMark, ...]:
     """The bad marks that hold a release at the entry of a stage."""
-    return tuple(mark for mark in state.bad if _mark_holds(state, mark, release, stage))
+    return tuple([mark for mark in state.bad if _mark_holds(state, mark, release, stage)])
 
 
 def _mark_holds(state: PipelineState, mark: BadMark, release: Release, stage: Stage) -> bool:
@@ -311,8 +330,10 @@ def active_override(state: PipelineState, release: Release, stage: Stage, now: d
 
 
 def _alarms(state: PipelineState, release: Release, stage: Stage, now: datetime) -> list[Blocker]:
-    found = []
+    found: list[Blocker] = []
     seen = health(state, state.definition, stage, now)
+    if not seen.red and not seen.unknown:
+        return found
     scopes: dict[str, Scope] = {r.name: r.scope for r in state.alarms}
     scopes |= {a.name: a.scope for a in state.definition.alarms}
     for name in seen.red:
@@ -357,32 +378,33 @@ def _is_mended_by(state: PipelineState, release: Release, stage: Stage, alarm: s
 # ---- approvals [19, 20] ---------------------------------------------------------------------------------------------
 
 
-def _approvals(state: PipelineState, release: Release, stage: Stage, world: World, now: datetime) -> list[Blocker]:
-    found = []
+def ungranted(
+    state: PipelineState, release: Release, stage: Stage, world: World, now: datetime
+) -> list[tuple[Scope, ApprovalRule, ApprovalRequest | None]]:
+    """The approvals that the release lacks at the entry of a stage, with the request that is open, if it was asked."""
+    found: list[tuple[Scope, ApprovalRule, ApprovalRequest | None]] = []
     for scope, rule in scopes_of(state.definition, stage):
         requests = [r for r in state.approvals if r.release == release.id and r.scope == scope]
-        if any(is_granted(state, r, world, now) for r in requests):
-            continue
-        if not requests:
-            found.append(
-                Blocker("approval", f"it needs {_count(rule.count)} for {place(scope)}", listed(rule.by, "or"))
-            )
-            continue
-        request = requests[-1]
-        given = valid_votes(state, request, world)
-        rest = f" ({given} of {rule.count} given)" if rule.count > 1 else ""
-        assert rule_of(state.definition, scope) is not None
-        names = [world.name_of(key) for key in eligible(state, request, world)]
-        found.append(
-            Blocker(
-                "approval",
-                f"it waits for {_count(rule.count)} for {place(scope)}{rest}",
-                listed(names, "or") or listed(rule.by, "or"),
-                None,
-                request.id,
-            )
-        )
-    return found
+        if not any(is_granted(state, r, world, now) for r in requests):
+            found.append((scope, rule, requests[-1] if requests else None))
+    return found if not found or active_override(state, release, stage, now) is None else []
+
+
+def _approval(
+    state: PipelineState, scope: Scope, rule: ApprovalRule, request: ApprovalRequest | None, world: World
+) -> Blocker:
+    if request is None:
+        return Blocker("approval", f"it needs {_count(rule.count)} for {place(scope)}", listed(rule.by, "or"))
+    given = valid_votes(state, request, world)
+    rest = f" ({given} of {rule.count} given)" if rule.count > 1 else ""
+    names = [world.name_of(key) for key in eligible(state, request, world)]
+    return Blocker(
+        "approval",
+        f"it waits for {_count(rule.count)} for {place(scope)}{rest}",
+        listed(names, "or") or listed(rule.by, "or"),
+        None,
+        request.id,
+    )
 
 
 def _count(count: int) -> str:

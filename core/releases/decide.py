@@ -32,8 +32,10 @@ Time comes in as `now`. `next_wake` says when the pipeline next wants to be look
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import assert_never
 
 from core.releases import progress, redefined, reported
@@ -48,6 +50,7 @@ from core.releases.asked import (
     standing_still,
 )
 from core.releases.bake import credited, next_look
+from core.releases.copies import replace
 from core.releases.draft import Draft
 from core.releases.effects import Effect, Page
 from core.releases.events import (
@@ -188,19 +191,32 @@ def _apply(draft: Draft, event: Event) -> None:  # noqa: C901, PLR0912 - the tab
 
 def _settle(draft: Draft) -> None:
     _let_time_pass(draft)
+    looked: dict[str, int] = {}
     for _ in range(SETTLE_LIMIT):
-        moved = redefined.fit(draft)
-        moved = progress.void_requests(draft) or moved
-        for occupied in draft.state.stages:
-            moved = progress.advance(draft, occupied.name) or moved
-        for stage in draft.definition.stages:
-            moved = progress.admit(draft, stage) or moved
-        moved = redefined.complete(draft) or moved
+        moved = False
+        for name, step in _steps(draft):
+            # What was looked at since the last change would be found as it was.
+            if looked.get(name) != draft.changes:
+                looked[name] = draft.changes
+                moved = step(draft) or moved
         if not moved:
             _call_again(draft)
             _forget(draft)
             return
     raise AssertionError(f"{draft.state.id} does not come to rest")
+
+
+def _steps(draft: Draft) -> Iterator[tuple[str, Callable[[Draft], bool]]]:
+    """All that can follow by itself, in order; each has a name and says whether it moved anything."""
+    yield "fit", redefined.fit
+    yield "void requests", progress.void_requests
+    for occupied in draft.state.stages:
+        if draft.state.stage(occupied.name).run is not None:
+            yield f"advance {occupied.name}", partial(progress.advance, name=occupied.name)
+    for stage in draft.definition.stages:
+        if draft.waiting_at(stage):
+            yield f"admit {stage.name}", partial(progress.admit, stage=stage)
+    yield "complete", redefined.complete
 
 
 def _let_time_pass(draft: Draft) -> None:

@@ -7,9 +7,11 @@ is written once, and everything the core names gets its number here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
+from typing import TypeVar
 
+from core.releases.blockers import waiting
+from core.releases.copies import overwrite, replace
 from core.releases.effects import Effect, EndPage, Page, RefreshCard, StartDeployment, Tell
 from core.releases.pipeline import Pipeline, Stage
 from core.releases.state import (
@@ -27,24 +29,38 @@ from core.releases.state import (
 )
 from core.releases.world import World
 
+T = TypeVar("T")
+
 
 class Draft:
-    """A pipeline state under change. `state` is always whole: pure functions may look at it at any moment."""
+    """A pipeline state under change. `state` is always whole: pure functions may look at it at any moment.
+
+    It is a copy of the draft's own, written in place by the methods here: what looks at it later sees it as it is then.
+    `changes` counts what was written, so that nobody looks again at what is as it was.
+    """
 
     def __init__(self, state: PipelineState, world: World, now: datetime) -> None:
-        self.state = state
+        self.state = replace(state)
         self.world = world
         self.now = now
+        self.changes = 0
         self.reasons: list[str] = []
         self.answer = ""
         self._effects: list[Effect] = []
         self._cards: dict[str, bool] = {}
+        self._waiting: tuple[int, dict[str, list[Release]]] = (-1, {})
+
+    def waiting_at(self, stage: Stage) -> list[Release]:
+        """The releases that stand at the entry of a stage now, oldest first."""
+        if self._waiting[0] != self.changes:
+            self._waiting = (self.changes, waiting(self.state))
+        return self._waiting[1].get(stage.name, [])
 
     # ---- naming and telling -----------------------------------------------------------------------------------------
 
     def name(self, kind: str) -> str:
         """A name nobody else has, the same whenever this decision is made again."""
-        self.state = replace(self.state, counter=self.state.counter + 1)
+        self._put("counter", self.state.counter + 1)
         return f"{self.state.id}:{kind}{self.state.counter}"
 
     def do(self, effect: Effect) -> None:
@@ -117,17 +133,14 @@ class Draft:
 
     def put_release(self, release: Release) -> None:
         """Replace or add a release."""
-        others = tuple(r for r in self.state.releases if r.id != release.id)
-        known = len(others) < len(self.state.releases)
-        releases = (
-            tuple(release if r.id == release.id else r for r in self.state.releases) if known else (*others, release)
-        )
-        self.state = replace(self.state, releases=releases)
+        before = self.state.releases
+        known = self.state.release(release.id)
+        self._put("releases", _with(before, known, release) if known is not None else (*before, release))
         self.touch(release.id, at_once=not isinstance(release.status, Live))
 
     def put_stage(self, stage: StageState) -> None:
         """Replace the state of a stage."""
-        self.state = replace(self.state, stages=tuple(stage if s.name == stage.name else s for s in self.state.stages))
+        self._put("stages", _with(self.state.stages, self.state.stage(stage.name), stage))
 
     def put_run(self, name: str, run: StageRun | None) -> None:
         """Occupy a stage, change who occupies it, or free it."""
@@ -147,30 +160,35 @@ class Draft:
 
     def put_target(self, target: TargetState) -> None:
         """Replace the facts of a target."""
-        self.state = replace(
-            self.state, targets=tuple(target if t.name == target.name else t for t in self.state.targets)
-        )
-        run = next((s.run for s in self.state.stages if s.name == target.stage), None)
-        if run is not None:
-            self.touch(run.release)
+        self._put("targets", _with(self.state.targets, self.state.target(target.name), target))
+        for occupied in self.state.stages:
+            if occupied.name == target.stage and occupied.run is not None:
+                self.touch(occupied.run.release)
 
     def change(self, edit: Callable[[PipelineState], PipelineState]) -> None:
-        """Change anything else."""
+        """Change anything else. `edit` returns a copy, as `replace` makes it."""
         self.state = edit(self.state)
+        self.changes += 1
+
+    def _put(self, field: str, value: object) -> None:
+        overwrite(self.state, field, value)
+        self.changes += 1
 
     def drop_requests(self, wanted: Callable[[ApprovalRequest], bool]) -> tuple[ApprovalRequest, ...]:
         """Void the approval requests that are `wanted`; returns them."""
         dropped = tuple(r for r in self.state.approvals if wanted(r))
         if dropped:
-            self.state = replace(self.state, approvals=tuple(r for r in self.state.approvals if r not in dropped))
+            self._put("approvals", tuple(r for r in self.state.approvals if r not in dropped))
         return dropped
 
     def drop_unused_definitions(self) -> None:
         """Forget the older definitions that no run is pinned to."""
+        if not self.state.pinned:
+            return
         used = {s.run.revision for s in self.state.stages if s.run is not None}
         pinned = tuple(p for p in self.state.pinned if p.revision in used)
         if pinned != self.state.pinned:
-            self.state = replace(self.state, pinned=pinned)
+            self._put("pinned", pinned)
 
     # ---- things done in several places ------------------------------------------------------------------------------
 
@@ -222,16 +240,21 @@ class Draft:
             first_at=self.now,
             next_at=self.now + self.definition.page_every,
         )
-        self.state = replace(self.state, pages=(*self.state.pages, page))
+        self._put("pages", (*self.state.pages, page))
         self.reasons.append(reason)
         self.do(Page(key=f"{page.id}/1", page=page.id, release=release, stage=stage, sentence=reason, repetition=1))
         self.touch(release, at_once=True)
 
     def end_page(self, page: OpenPage, sentence: str) -> None:
         """The page is over."""
-        self.state = replace(self.state, pages=tuple(p for p in self.state.pages if p.id != page.id))
+        self._put("pages", tuple(p for p in self.state.pages if p.id != page.id))
         self.do(EndPage(key=f"{page.id}/end", page=page.id, release=page.release, sentence=sentence))
         self.touch(page.release, at_once=True)
+
+
+def _with(values: tuple[T, ...], before: T, after: T) -> tuple[T, ...]:
+    """The values with one of them, which is there once, changed."""
+    return tuple([after if value is before else value for value in values])
 
 
 def _joined(effects: list[Effect]) -> list[Effect]:

@@ -54,6 +54,10 @@ class Scope:
         return self.name or "the whole service"
 
 
+NOTHING: frozenset[str] = frozenset()
+MOST_JOURNEYS = 256
+"""Ways through a pipeline that are remembered; a line has as many as stages, branches have more."""
+
 SERVICE = Scope(ScopeKind.SERVICE)
 
 
@@ -210,13 +214,93 @@ class Pipeline:
         return known
 
     @cached_property
+    def downstream(self) -> dict[str, frozenset[str]]:
+        """For each stage, all the stages after it."""
+        return {name: frozenset(s for s, before in self.upstream.items() if name in before) for name in self.by_name}
+
+    @cached_property
+    def _entries(self) -> dict[tuple[str, ...], frozenset[str]]:
+        return {}
+
+    def entries(self, passed: tuple[str, ...]) -> frozenset[str]:
+        """The stages at whose entry a release stands that has passed these: all before passed, nothing after it."""
+        known = self._entries.get(passed)
+        if known is None:
+            known = frozenset(
+                stage.name
+                for stage in self.stages
+                if stage.name not in passed
+                and not self.missing_before(stage, passed)
+                and self.downstream[stage.name].isdisjoint(passed)
+            )
+            if len(self._entries) > MOST_JOURNEYS:
+                self._entries.clear()
+            self._entries[passed] = known
+        return known
+
+    def missing_before(self, stage: Stage, passed: tuple[str, ...]) -> list[str]:
+        """The stages before this one that are yet to pass; not those put in before one that was passed [4]."""
+        return [
+            name for name in stage.after if name not in passed and self.downstream.get(name, NOTHING).isdisjoint(passed)
+        ]
+
+    @cached_property
     def last_stages(self) -> frozenset[str]:
         """Stages that nothing follows; a release that passed them all is complete."""
         followed = {name for stage in self.stages for name in stage.after}
         return frozenset(self.by_name) - followed
 
+    @cached_property
+    def stage_of(self) -> dict[str, str]:
+        """For each target, in the order of the stages, the name of its stage."""
+        return {target.name: stage.name for stage in self.stages for target in stage.targets}
+
+    @cached_property
+    def approvals_of(self) -> dict[str, tuple[tuple[Scope, ApprovalRule], ...]]:
+        """For each stage, the approvals it needs at its entry: its group's, then its own."""
+        needed: dict[str, tuple[tuple[Scope, ApprovalRule], ...]] = {}
+        for stage in self.stages:
+            group = self.group_by_name.get(stage.group)
+            of_group = group.approval if group is not None else None
+            asked = (
+                (Scope(ScopeKind.GROUP, stage.group), of_group),
+                (Scope(ScopeKind.STAGE, stage.name), stage.approval),
+            )
+            needed[stage.name] = tuple((scope, rule) for scope, rule in asked if rule is not None)
+        return needed
+
+    @cached_property
+    def alarm_names(self) -> frozenset[str]:
+        """The names of the alarms."""
+        return frozenset(alarm.name for alarm in self.alarms)
+
+    @cached_property
+    def watched_by(self) -> dict[str, tuple[Alarm, ...]]:
+        """For each stage, the alarms whose scope covers it."""
+        return {s.name: tuple(a for a in self.alarms if s.name in self.names_in(a.scope)) for s in self.stages}
+
+    @cached_property
+    def _in_scope(self) -> dict[Scope, tuple[tuple[Stage, ...], frozenset[str]]]:
+        return {}
+
     def stages_in(self, scope: Scope) -> tuple[Stage, ...]:
         """The stages a scope covers, in order; a target's scope covers its stage."""
+        return self._covered(scope)[0]
+
+    def names_in(self, scope: Scope) -> frozenset[str]:
+        """The names of the stages a scope covers."""
+        return self._covered(scope)[1]
+
+    def _covered(self, scope: Scope) -> tuple[tuple[Stage, ...], frozenset[str]]:
+        known = self._in_scope.get(scope)
+        if known is None:
+            stages = self._stages_in(scope)
+            known = (stages, frozenset(s.name for s in stages))
+            if stages:  # Anybody may ask for a name that does not exist; those are not kept.
+                self._in_scope[scope] = known
+        return known
+
+    def _stages_in(self, scope: Scope) -> tuple[Stage, ...]:
         match scope.kind:
             case ScopeKind.SERVICE:
                 return self.stages

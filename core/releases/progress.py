@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 from core.releases import rollback
-from core.releases.approvals import eligible, running_digests, scopes_of, void_reason
+from core.releases.approvals import running_digests, scopes_of, void_reason, votes_that_lapsed
 from core.releases.authority import called
 from core.releases.bake import ceiling_at, health, missing
 from core.releases.blockers import (
     STRUCTURAL,
     active_override,
-    blockers,
     holding_marks,
     is_newer,
     leader,
     may_overtake,
-    waits_at,
+    other_blockers,
+    ungranted,
 )
+from core.releases.copies import replace
 from core.releases.draft import Draft
 from core.releases.effects import RunStageTest
 from core.releases.pipeline import Order, Stage
@@ -68,11 +68,12 @@ def admit(draft: Draft, stage: Stage) -> bool:
     if first is None:
         return moved
     moved = _supersede_behind(draft, stage, first) or moved
-    found = blockers(draft.state, first, stage, draft.world, draft.now)
-    if not found:
+    found = other_blockers(draft.state, first, stage, draft.world, draft.now)
+    lacks_approval = bool(ungranted(draft.state, first, stage, draft.world, draft.now))
+    if not found and not lacks_approval:
         _enter(draft, stage, first)
         return True
-    if any(b.kind == "approval" for b in found) and not any(b.kind in STRUCTURAL for b in found):
+    if lacks_approval and not any(b.kind in STRUCTURAL for b in found):
         moved = _ask_approval(draft, stage, first) or moved
     return moved
 
@@ -84,8 +85,8 @@ def _supersede_behind(draft: Draft, stage: Stage, first: Release) -> bool:
     if holding_marks(draft.state, first, stage):
         return False
     moved = False
-    for other in draft.state.releases:
-        if other.id == first.id or not waits_at(draft.state, other, stage) or not is_newer(first, other):
+    for other in draft.waiting_at(stage):
+        if other.id == first.id or not is_newer(first, other):
             continue
         _supersede(draft, other, first, f"{first.version} is newer and waits at {stage.name} as well")
         moved = True
@@ -94,15 +95,13 @@ def _supersede_behind(draft: Draft, stage: Stage, first: Release) -> bool:
 
 def _supersede_older_than_running(draft: Draft, stage: Stage) -> bool:
     moved = False
-    if not any(waits_at(draft.state, release, stage) for release in draft.state.releases):
-        return False
     for target in draft.state.targets_of(stage.name):
         current = target.current
         by = draft.state.release(current.release) if current else None
         if by is None:
             continue
-        for other in draft.state.releases:
-            if other.id != by.id and waits_at(draft.state, other, stage) and is_newer(by, other):
+        for other in draft.waiting_at(stage):
+            if other.id != by.id and is_newer(by, other):
                 _supersede(draft, other, by, f"{stage.name} already runs {by.version}, which is newer")
                 moved = True
     return moved
@@ -182,8 +181,7 @@ def void_requests(draft: Draft) -> bool:
 
 def _drop_votes(draft: Draft, request: ApprovalRequest) -> bool:
     """An approver who is not asked any more, or turns out to have had a part in it, does not count [20]."""
-    may = eligible(draft.state, request, draft.world)
-    void = [vote for vote in request.votes if vote.by.id not in may]
+    void = votes_that_lapsed(draft.state, request, draft.world)
     if not void:
         return False
     left = replace(request, votes=tuple(vote for vote in request.votes if vote not in void))
@@ -260,7 +258,7 @@ def _deploy(draft: Draft, name: str, run: StageRun, phase: Deploying) -> bool:
     release = draft.state.released(run.release)
     targets = draft.state.targets_of(name)
     in_flight = [t for t in targets if t.deployment is not None]
-    left = [t for t in _striped(stage, targets) if t.deployment is None and not _runs(t, release)]
+    left = [t for t in targets if t.deployment is None and not _runs(t, release)]
     if not left and not in_flight:
         _deployed(draft, name, run, stage, release)
         return True
@@ -277,7 +275,7 @@ def _deploy(draft: Draft, name: str, run: StageRun, phase: Deploying) -> bool:
         return False
     places = _at_once(stage, len(targets)) - len(in_flight)
     moved = False
-    for target in left[: max(0, places)]:
+    for target in _striped(stage, targets, left)[: max(0, places)]:
         now_reached = draft.state.stage(name).run
         assert now_reached is not None, "the stage is occupied"
         draft.put_run(name, replace(now_reached, reached=(*now_reached.reached, target.name)))
@@ -297,8 +295,10 @@ def _at_once(stage: Stage, count: int) -> int:
     return max(1, min(by_batch, by_health))
 
 
-def _striped(stage: Stage, targets: tuple[TargetState, ...]) -> list[TargetState]:
-    """Targets in an order which takes one of each zone in turn, so that no zone is emptied first [5]."""
+def _striped(stage: Stage, targets: tuple[TargetState, ...], left: list[TargetState]) -> list[TargetState]:
+    """Those left, in an order which takes one target of each zone in turn, so that no zone is emptied first [5]."""
+    if len(left) == 1:
+        return left
     zones = {t.name: t.zone for t in stage.targets}
     seen: dict[str, int] = {}
     ranked = []
@@ -306,7 +306,7 @@ def _striped(stage: Stage, targets: tuple[TargetState, ...]) -> list[TargetState
         zone = zones.get(target.name, "")
         seen[zone] = seen.get(zone, 0) + 1
         ranked.append((seen[zone], zone, target.name, target))
-    return [target for *_, target in sorted(ranked, key=lambda row: row[:3])]
+    return [target for *_, target in sorted(ranked, key=lambda row: row[:3]) if target in left]
 
 
 def _deployed(draft: Draft, name: str, run: StageRun, stage: Stage, release: Release) -> None:

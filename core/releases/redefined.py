@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from core.releases.copies import replace
 from core.releases.draft import Draft
 from core.releases.events import DefinitionApplied
 from core.releases.state import Completed, PipelineState, StageState, Stopped, TargetState
@@ -32,9 +31,11 @@ def fit(draft: Draft) -> bool:
     or anything is in flight there.
     """
     state = draft.state
-    names = [s.name for s in state.definition.stages]
-    if [s.name for s in state.stages] == names and [(t.name, t.stage) for t in state.targets] == _wanted(state):
-        return False
+    if [s.name for s in state.stages] == list(state.definition.by_name):
+        # Where no run is pinned to an older definition the targets stand as in the one in force.
+        wanted = _wanted(state) if state.pinned else list(state.definition.stage_of.items())
+        if [(t.name, t.stage) for t in state.targets] == wanted:
+            return False
     known = {s.name: s for s in state.stages}
     stages = [known.get(s.name, StageState(name=s.name)) for s in state.definition.stages]
     stages += [
@@ -74,11 +75,12 @@ def _stays(state: PipelineState, occupied: StageState) -> bool:
 
 def complete(draft: Draft) -> bool:
     """A release that passed whatever stages are left is everywhere."""
+    last = draft.definition.last_stages
     done = [
         r
         for r in draft.state.releases
         if r.is_live
-        and draft.definition.last_stages <= set(r.passed)
+        and last.issubset(r.passed)
         and not any(s.run is not None and s.run.release == r.id for s in draft.state.stages)
     ]
     for release in done:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -12,6 +11,7 @@ from core.releases import rollback
 from core.releases.alarms import applied
 from core.releases.authority import called
 from core.releases.bake import covers, has_anything_running
+from core.releases.copies import replace
 from core.releases.draft import Draft
 from core.releases.effects import CancelDeployment, FollowDeployment, ObserveTarget
 from core.releases.events import (

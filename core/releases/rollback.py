@@ -5,9 +5,8 @@ No freeze, window, pause, missing approval or alarm is looked at here: nothing o
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from core.releases.authority import called
+from core.releases.copies import replace
 from core.releases.draft import Draft
 from core.releases.effects import CancelDeployment
 from core.releases.pipeline import Stage

@@ -427,7 +427,10 @@ class PipelineState:
 
     def release(self, release_id: str) -> Release | None:
         """The release of this id, if it is still remembered."""
-        return next((r for r in self.releases if r.id == release_id), None)
+        for release in self.releases:
+            if release.id == release_id:
+                return release
+        return None
 
     def released(self, release_id: str) -> Release:
         """The release of this id, which must be remembered: a run, a watch or a request names it."""
@@ -437,19 +440,28 @@ class PipelineState:
 
     def stage(self, name: str) -> StageState:
         """The state of a stage that exists."""
-        return next(s for s in self.stages if s.name == name)
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise LookupError(name)
 
     def target(self, name: str) -> TargetState:
         """The facts of a target that exists."""
-        return next(t for t in self.targets if t.name == name)
+        for target in self.targets:
+            if target.name == name:
+                return target
+        raise LookupError(name)
 
     def targets_of(self, stage: str) -> tuple[TargetState, ...]:
         """The targets of one stage, by name."""
-        return tuple(t for t in self.targets if t.stage == stage)
+        return tuple([t for t in self.targets if t.stage == stage])
 
     def reading(self, alarm: str) -> AlarmReading | None:
         """What is known of an alarm."""
-        return next((r for r in self.alarms if r.name == alarm), None)
+        for reading in self.alarms:
+            if reading.name == alarm:
+                return reading
+        return None
 
     def definition_of(self, run: StageRun) -> Pipeline:
         """The definition a run is pinned to [4]."""
@@ -459,7 +471,7 @@ class PipelineState:
 
     def stage_definition(self, name: str) -> Stage | None:
         """How a stage is defined: as its run is pinned, else as it stands in the definition in force."""
-        occupied = next((s for s in self.stages if s.name == name), None)
-        if occupied is not None and occupied.run is not None:
-            return self.definition_of(occupied.run).by_name[name]
+        for occupied in self.stages:
+            if occupied.name == name and occupied.run is not None:
+                return self.definition_of(occupied.run).by_name[name]
         return self.definition.by_name.get(name)
