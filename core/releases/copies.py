@@ -7,8 +7,8 @@ A decision makes dozens of such copies, and every acknowledgement waits for one.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable
-from functools import cache
+from collections.abc import Callable
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,25 +22,37 @@ else:
 
     def replace(value: T, /, **changes: object) -> T:
         """The value with some of its fields changed."""
-        read, puts, put = _slots(type(value))
+        slots = _slots(type(value))
         copy = object.__new__(type(value))
-        for put_field, field in zip(puts, read(value), strict=False):
-            put_field(copy, field)
+        for put, field in zip(slots.puts, slots.read(value), strict=False):
+            put(copy, field)
         for name, field in changes.items():
-            put[name](copy, field)
+            slots.put[name](copy, field)
         return copy
-
-
-@cache
-def _slots(shape: type) -> tuple[Callable[[Any], tuple[Any, ...]], tuple[Put, ...], dict[str, Put]]:
-    """How to read all fields of a class at once, and how to write each; KeyError for one without slots."""
-    names = [field.name for field in dataclasses.fields(shape)]
-    put = {name: shape.__dict__[name].__set__ for name in names}
-    read = attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, names[0]),)
-    return read, tuple(put.values()), put
 
 
 def overwrite(value: Any, name: str, field: object) -> None:
     """Change a field of a frozen value in place: only of a copy that nobody else has seen."""
-    shape: Hashable = type(value)
-    _slots(shape)[2][name](value, field)
+    _slots(type(value)).put[name](value, field)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slots:
+    """How to read all fields of a class at once, and how to write each, in order and by name."""
+
+    read: Callable[[Any], tuple[Any, ...]]
+    puts: tuple[Put, ...]
+    put: dict[str, Put]
+
+
+_KNOWN: dict[type, _Slots] = {}
+
+
+def _slots(shape: type) -> _Slots:
+    known = _KNOWN.get(shape)
+    if known is None:
+        names = [field.name for field in dataclasses.fields(shape)]
+        put = {name: shape.__dict__[name].__set__ for name in names}
+        read = attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, names[0]),)
+        known = _KNOWN[shape] = _Slots(read, tuple(put.values()), put)
+    return known

@@ -335,7 +335,9 @@ def _superseded(before: PipelineState, event: Event, release: Release) -> Iterat
     if isinstance(event, stopping):
         return  # It came to stand still first, and what stands still waits.
     runs = [s.run for s in before.stages if s.run is not None and s.run.release == release.id]
-    moving = [run for run in runs if not isinstance(run.phase, Stopped)]
+    # Where a target was given up on, the stage stands still as soon as nothing is in flight there any more.
+    ending = [run for run in runs if isinstance(run.phase, Deploying) and run.phase.failed]
+    moving = [run for run in runs if not isinstance(run.phase, Stopped) and run not in ending]
     waits = any(
         stage.name not in release.passed and all(name in release.passed for name in stage.after)
         for stage in before.definition.stages

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from core.errors import CommandRefused
 from core.releases.approvals import is_granted, rule_of, valid_votes, why_not
 from core.releases.asked.naming import reason_given
+from core.releases.copies import replace
 from core.releases.draft import Draft
 from core.releases.events import ApproveRequested, RejectRequested
 from core.releases.state import ApprovalRequest, Rejected, Vote

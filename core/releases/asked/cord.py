@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 from core.errors import CommandRefused
 from core.releases.asked.naming import known_place, reason_given
 from core.releases.authority import require_team
+from core.releases.copies import replace
 from core.releases.draft import Draft
 from core.releases.events import PauseRequested, ResumeRequested
 from core.releases.pipeline import SERVICE, Scope

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from core.errors import CommandRefused
 from core.releases.asked.naming import named, reason_given
 from core.releases.authority import require_owner, require_team
 from core.releases.blockers import holding_marks, missing_before
+from core.releases.copies import replace
 from core.releases.draft import Draft
 from core.releases.events import LiftRequested, OverrideRequested
 from core.releases.pipeline import Stage

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from core.errors import CommandRefused
 from core.releases.approvals import is_granted, rule_of
 from core.releases.asked.naming import known_place, named
 from core.releases.authority import require_team
 from core.releases.bake import missing
 from core.releases.blockers import blockers, holding_marks, is_newer, waits_at
+from core.releases.copies import replace
 from core.releases.draft import Draft
 from core.releases.events import PromoteRequested
 from core.releases.pipeline import Order, Stage

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from core.errors import CommandRefused
 from core.releases import rollback
 from core.releases.authority import require_team
+from core.releases.copies import replace
 from core.releases.draft import Draft
 from core.releases.events import ReconcileRequested
 from core.releases.state import Baking, Deploying, Installed, Release, RollingBack, StageRun, TargetState, Testing

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from core.errors import CommandRefused
 from core.releases import rollback
 from core.releases.asked.naming import named, reason_given
 from core.releases.authority import require_on_call_or_team, require_team
 from core.releases.bake import health
 from core.releases.blockers import holding_marks
+from core.releases.copies import replace
 from core.releases.draft import Draft
 from core.releases.events import AcknowledgeRequested, CancelRequested, RetryRequested
 from core.releases.pipeline import Stage
