@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any, TypeVar, cast, get_args
+from dataclasses import is_dataclass, replace
+from functools import cache
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
@@ -41,18 +42,37 @@ _LEFT_OUT = {"definition", "pinned"}
 _ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
 
 
+Written = dict[int, tuple[object, str]]
+"""The parts of a state with their text, by identity; each part is held, so that no other can take its identity."""
+NOTHING: Written = {}
+MOST_WRITTEN = 512
+"""Pipelines whose last text is remembered; from one event to the next most parts of a state are the same."""
+
+
 class Codec:
     """Writes text of `schema` and reads any text up to it."""
 
     def __init__(self, schema: int = SCHEMA, upcasters: Mapping[tuple[str, int], Upcaster] = UPCASTERS) -> None:
         self.schema = schema
         self._upcasters = upcasters
+        self._written: dict[str, Written] = {}
 
     def encode_state(self, state: PipelineState) -> str:
         """A snapshot without its definitions; the revisions of those it is pinned to are named."""
-        pinned = json.dumps([p.revision for p in state.pinned]) if state.pinned else "[]"
-        rest = _dump(_adapter(PipelineState), state, exclude=_LEFT_OUT)
-        return f'{{"pinned":{pinned},{rest[1:]}'
+        before = self._written.get(state.id, NOTHING)
+        written: dict[int, tuple[object, str]] = {}
+        parts = [f'"pinned":{json.dumps([p.revision for p in state.pinned])}']
+        for name, is_row, adapter in _state_fields():
+            value = getattr(state, name)
+            if is_row:
+                texts = [_reused(part, adapter, before, written) for part in value]
+                parts.append(f'"{name}":[{",".join(texts)}]')
+            else:
+                parts.append(f'"{name}":{_dump(adapter, value)}')
+        if len(self._written) >= MOST_WRITTEN and state.id not in self._written:
+            self._written.clear()
+        self._written[state.id] = written
+        return f"{{{','.join(parts)}}}"
 
     def decode_state(
         self, text: str, schema: int, definition_revision: str, definitions: Mapping[str, Pipeline]
@@ -153,6 +173,26 @@ def _adapter(of: Any) -> TypeAdapter[Any]:
     if of not in _ADAPTERS:
         _ADAPTERS[of] = TypeAdapter(of)
     return _ADAPTERS[of]
+
+
+@cache
+def _state_fields() -> tuple[tuple[str, bool, TypeAdapter[Any]], ...]:
+    """The fields of a state that are written: name, whether it is a row of frozen values, and what writes them."""
+    found = []
+    for name, hint in get_type_hints(PipelineState).items():
+        if name not in _LEFT_OUT:
+            part = get_args(hint)[0] if get_origin(hint) is tuple else hint
+            is_row = is_dataclass(part)
+            found.append((name, is_row, _adapter(part if is_row else hint)))
+    return tuple(found)
+
+
+def _reused(part: object, adapter: TypeAdapter[Any], before: Written, written: Written) -> str:
+    known = before.get(id(part))
+    if known is None:
+        known = (part, _dump(adapter, part))
+    written[id(part)] = known
+    return known[1]
 
 
 def _dump(adapter: TypeAdapter[T], value: T, exclude: set[str] | None = None) -> str:

@@ -19,6 +19,7 @@ from core.releases.state import PipelineState
 from core.releases.world import Actor, Freeze, PeopleGroup, Via, World
 from storage.codec import UPCASTERS, Codec, Raw, mended
 from storage.errors import CodecError
+from tests.core.line import DAVE, Line
 
 codec = Codec()
 ANN = Actor("ann", "Ann", Via.SLACK)
@@ -66,6 +67,19 @@ def test_a_state_comes_back_with_its_definitions_and_is_stored_without_them(stat
     assert codec.decode_state(text, codec.schema, "in force", definitions) == state
     assert "definition" not in json.loads(text)
     assert json.loads(text)["pinned"] == [p.revision for p in pinned]
+
+
+def test_what_did_not_change_is_not_written_again_and_the_text_is_the_same() -> None:
+    line = Line()
+    often = Codec()
+    for version in ("1", "2", "3"):
+        line.announces(version)
+        while line.effects:
+            line.deploys(one_at_a_time=True)
+            assert often.encode_state(line.state) == Codec().encode_state(line.state)
+        line.passes(timedelta(minutes=25))
+        line.hears(PauseRequested(by=DAVE, reason="wait"))
+        assert often.encode_state(line.state) == Codec().encode_state(line.state)
 
 
 @quick
