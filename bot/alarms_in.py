@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from bot.engine import Engine
@@ -52,9 +53,10 @@ class AlarmsIn:
         assert number is not None, "a delivery without a dedupe key is always stored"
         return await self._act(number, name, kept, body)
 
-    async def resume(self) -> int:
+    async def resume(self, *, older_than: timedelta = timedelta()) -> int:
         """Act on what was stored but not acted on when the process ended; how many."""
-        waiting = await self._engine.read(lambda tx: tx.inbox.waiting())
+        before = self._engine.now() - older_than
+        waiting = [r for r in await self._engine.read(lambda tx: tx.inbox.waiting()) if r.received_at <= before]
         for received in waiting:
             await self._act(received.id, received.source, received.headers, received.body)
         return len(waiting)

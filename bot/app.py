@@ -19,7 +19,9 @@ from bot.clock import Clock, SystemClock
 from bot.definitions import Definitions
 from bot.deployers import BuildDeployer, Deployers
 from bot.deployments import Deployments
+from bot.duties import Duty
 from bot.engine import Engine, Rules, no_checkpoint
+from bot.listening import Listening
 from bot.outbox import Claimed, Courier, Delivered, Done, Outbox
 from bot.pages import Pages
 from bot.render import Templates, built_in
@@ -63,6 +65,7 @@ PRUNE_EVERY = 3_600.0
 DELIVERED_KEPT = timedelta(days=30)
 """Longer than anybody repeats a delivery or asks for one; history itself is kept."""
 RENEW_SLACK_EVERY = 60.0
+TAKE_OVER_EVERY = 30.0
 EVERYWHERE = frozenset({"0.0.0.0", "::"})
 
 
@@ -123,11 +126,13 @@ class App:
             await self.link.begin()
         else:
             self.sentences.append("No Slack workspace is configured; the shell and the API do all that chat can.")
-        self.outbox = Outbox(self.engine, self._couriers(), _never_delivered)
+        self.outbox = Outbox(self.engine, self._couriers(), _never_delivered, lease=self.settings.lease)
         self.canaries = Canaries(self.engine, self.session, broke=self.ended.set)
         self.ticker = Ticker(self.engine, beat_every=timedelta(seconds=5))
         self.ticker.every(PRUNE_EVERY, "prune", self._prune)
         self.ticker.every(LOOK_AT_TARGETS_EVERY, "look at targets", self.look_at_targets)
+        if self.engine.is_shared:
+            self.ticker.every(TAKE_OVER_EVERY, "take over alarms", self._take_over_alarms)
         self.web = WebFace(
             engine=self.engine,
             desk=self.desk,
@@ -138,7 +143,7 @@ class App:
         )
         if self.link is not None:
             self.web.application.router.add_routes(self.link.routes())
-            self.ticker.every(RENEW_SLACK_EVERY, "renew the Slack token", self.link.renew)
+            self.ticker.every(RENEW_SLACK_EVERY, "renew the Slack token", self.link.renew, everywhere=True)
         await self._serve()
         if self.link is not None and (waits := await self.link.waits(self._address())):
             self.sentences.append(waits)
@@ -152,7 +157,11 @@ class App:
             asyncio.create_task(self.look_at_targets(), name="first look"),
         ]
         if self._parts.has_canaries:
-            self._tasks.append(asyncio.create_task(self.canaries.follow(), name="canaries"))
+            duty = Duty(self.engine, ("canaries",), self.canaries.follow, self.canaries.close)
+            self._tasks.append(asyncio.create_task(self._until_it_ends(duty.run()), name="canaries"))
+        if self.store.shared is not None:
+            self.listening = Listening(self.engine, self.store.shared)
+            self._tasks.append(asyncio.create_task(self._until_it_ends(self.listening.run()), name="listening"))
 
     async def close(self) -> None:
         """Take nothing more in, finish what is in hand, close everything. Deployments go on without us."""
@@ -271,6 +280,10 @@ class App:
         gone = await self.engine.run(lambda tx: tx.history.prune(before))
         if gone:
             log.info("%d deliveries of more than %d days ago were dropped.", gone, DELIVERED_KEPT.days)
+
+    async def _take_over_alarms(self) -> None:
+        """Act on deliveries that a replica stored and then died."""
+        await self.alarms.resume(older_than=self.settings.lease)
 
     async def look_at_targets(self) -> None:
         """Compare what runs with what is recorded, wherever nothing is in flight [27]."""

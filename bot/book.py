@@ -18,7 +18,7 @@ from core.releases.state import PipelineState
 from core.releases.world import ANDON, Actor, Outage, Via, World
 from storage.codec import mended
 from storage.errors import CodecError
-from storage.journal import Entry, Head, Transaction
+from storage.journal import Entry, Head, Loaded, Transaction
 from storage.records import OUTAGES_KEPT
 
 log = logging.getLogger("andon.decisions")
@@ -139,14 +139,17 @@ class Book:
         """Read what pipelines share."""
         self._world = transaction.worlds.load(self._clock.now())
 
-    def catch_up(self, transaction: Transaction, versions: Mapping[str, int]) -> None:
-        """Read those that another replica moved on to these versions, or further."""
-        behind = {name for name, version in versions.items() if self.version(name) < version}
-        self._batch |= self._loaded(transaction, behind)
+    def learn(self, found: Mapping[str, Loaded], world: World | None) -> None:
+        """Take over what another replica wrote, where it is newer than what is known here."""
+        for name, loaded in found.items():
+            if self.version(name) < loaded.head.version:
+                self._batch[name] = Known(loaded.state, loaded.head, loaded.wake_at)
+        if world is not None and world.revision >= self._world.revision:
+            self._world = world
 
     def version(self, pipeline_id: str) -> int:
         """Of a pipeline as it is known here; 0 if it is not."""
-        known = self._committed.get(pipeline_id)
+        known = self._batch.get(pipeline_id) or self._committed.get(pipeline_id)
         return 0 if known is None else known.head.version
 
     def _loaded(self, transaction: Transaction, names: Collection[str] | None) -> dict[str, Known]:
@@ -174,6 +177,8 @@ class Book:
         if self._is_shared:
             self.reload_world(transaction)
         changed = replace(change(self._world), revision=self._world.revision)
+        if self._is_shared and changed == self._world:
+            return changed  # the other replicas read the same files
         self._world = transaction.worlds.put(changed, self._clock.now(), what)
         return self._world
 

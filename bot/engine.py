@@ -22,11 +22,16 @@ from core.releases.events import Event, WorldChanged
 from core.releases.state import PipelineState
 from core.releases.world import Outage, World
 from storage.history import HistoryLine
-from storage.journal import Store, Transaction
+from storage.journal import Loaded, Store, Transaction
 
 __all__ = ["Answer", "Engine", "HistoryLine", "Rules", "UnknownPipeline", "no_checkpoint"]
 
 T = TypeVar("T")
+
+
+WAKE_LEASE = timedelta(seconds=30)
+"""After which a wake that another replica claimed is anybody's again."""
+LOOK_AGAIN_AFTER = timedelta(seconds=1)
 
 
 def no_checkpoint(_name: str) -> None:
@@ -57,7 +62,9 @@ class Engine:
         self._book = Book(rules, clock, self._publish, is_shared=not store.is_exclusive)
         self._writer = Writer(store, self._book, checkpoint, self._ended)
         self._readers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="andon-reader")
-        self._replica = replica
+        self._shared = store.shared
+        self._replica = replica if store.shared is None else store.shared.replica
+        self._versions: dict[str, int] = {}
         self._longest_gap = longest_gap
         self._states: dict[str, PipelineState] = {}
         self._world = World()
@@ -153,17 +160,81 @@ class Engine:
 
     async def beat(self) -> Outage | None:
         """Record that Andon is looking; an outage, if nobody had for longer than the longest gap."""
-        return await self._writer.do(lambda t: self._book.beat(t, self._replica, self._longest_gap))
+
+        def work(transaction: Transaction) -> Outage | None:
+            outage = self._book.beat(transaction, self._replica, self._longest_gap)
+            if outage is not None:
+                self._tell_world(transaction)
+            return outage
+
+        return await self._writer.do(work)
 
     async def change_world(self, change: Callable[[World], World], *, what: str) -> World:
         """Change what pipelines share, then have every pipeline look at its gates again; `what` is a sentence.
 
         What `change` raises changes nothing. A crash in between costs time only: the ticker wakes everybody at start.
         """
-        world = await self._writer.do(lambda t: self._book.change_world(t, change, what))
+
+        def work(transaction: Transaction) -> World:
+            changed = self._book.change_world(transaction, change, what)
+            self._tell_world(transaction)
+            return changed
+
+        world = await self._writer.do(work)
         poked = (self.submit(pipeline_id, WorldChanged(what=what)) for pipeline_id in tuple(self._states))
         await asyncio.gather(*poked)
         return world
+
+    # ---- beside other replicas --------------------------------------------------------------------------------------
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other replicas may work on the same database."""
+        return self._shared is not None
+
+    def version(self, pipeline_id: str) -> int:
+        """The version of a pipeline as it can be read here; 0 if it is not known."""
+        return self._versions.get(pipeline_id, 0)
+
+    async def catch_up(self, versions: Mapping[str, int] | None = None, *, is_world: bool = False) -> None:
+        """Read what other replicas wrote: pipelines that moved on to these versions (None: whatever did, and all)."""
+        if self._shared is None:
+            return
+        shared, known = self._shared, dict(self._versions)
+
+        def look(transaction: Transaction) -> tuple[dict[str, Loaded], World | None]:
+            wanted = shared.replicas(transaction).versions() if versions is None else versions
+            behind = {name for name, version in wanted.items() if known.get(name, 0) < version}
+            world = transaction.worlds.load(self.now()) if is_world or versions is None else None
+            return transaction.load_some(behind) if behind else {}, world
+
+        found, world = await self.read(look)
+        if found or world is not None:
+            await self._writer.do(lambda _transaction: self._book.learn(found, world))
+
+    async def take_turn(self, job: str, every: timedelta) -> bool:
+        """Whether a periodic job is to be done here and now; of all replicas one does each turn."""
+        if self._shared is None:
+            return True
+        shared, now = self._shared, self.now()
+        return await self.run(lambda t: shared.replicas(t).take_turn(job, every, now))
+
+    async def hold(self, duty: str, lease: timedelta) -> bool:
+        """Begin or keep, for so long, what one replica does for all; False while another one does it."""
+        if self._shared is None:
+            return True
+        shared, now = self._shared, self.now()
+        return await self.run(lambda t: shared.replicas(t).hold(duty, now, lease))
+
+    async def drop(self, duty: str) -> None:
+        """Leave a duty to the next one."""
+        if self._shared is not None:
+            shared = self._shared
+            await self.run(lambda t: shared.replicas(t).drop(duty))
+
+    def _tell_world(self, transaction: Transaction) -> None:
+        if self._shared is not None:
+            self._shared.replicas(transaction).tell_world()
 
     # ---- waking -----------------------------------------------------------------------------------------------------
 
@@ -174,6 +245,16 @@ class Engine:
     def take_due(self, now: datetime) -> Sequence[str]:
         """The pipelines that want to be woken now, each handed out once; `remind` puts one back."""
         return self._wakes.take(now)
+
+    async def claim_wakes(self, due: Sequence[str]) -> Sequence[str]:
+        """Of these pipelines the ones to wake here; those that another replica wakes are looked at again later."""
+        if self._shared is None:
+            return due
+        shared, now = self._shared, self.now()
+        wakes = await self.run(lambda t: shared.replicas(t).claim_wakes(due, now, WAKE_LEASE))
+        for pipeline_id, at in wakes.later.items():
+            self.remind(pipeline_id, max(at, now + LOOK_AGAIN_AFTER))
+        return wakes.mine
 
     def remind(self, pipeline_id: str, at: datetime) -> None:
         """Wake a pipeline at this instant as well."""
@@ -188,6 +269,7 @@ class Engine:
             self._states = dict(sorted({**self._states, **new}.items()))
         for pipeline_id, known in changed.items():
             self._states[pipeline_id] = known.state
+            self._versions[pipeline_id] = known.head.version
             if known.wake_at is None:
                 self._wakes.drop(pipeline_id)
             elif self._wakes.put(pipeline_id, known.wake_at):

@@ -89,15 +89,25 @@ class Outbox:
     """Delivers what is due, by one courier for each kind of effect."""
 
     def __init__(
-        self, engine: Engine, couriers: Mapping[type[Effect], Courier], on_buried: OnBuried, *, at_once: int = AT_ONCE
+        self,
+        engine: Engine,
+        couriers: Mapping[type[Effect], Courier],
+        on_buried: OnBuried,
+        *,
+        at_once: int = AT_ONCE,
+        lease: timedelta = LEASE,
     ) -> None:
-        """`on_buried` tells the core of an effect that will never be delivered, durably, before it is buried."""
+        """`lease`: after so long, what a replica that died had in hand is done by another one.
+
+        `on_buried` tells the core of an effect that will never be delivered, durably, before it is buried.
+        """
         missing = {kind.__name__ for kind in get_args(Effect)} - {kind.__name__ for kind in couriers}
         assert not missing, f"nobody delivers {', '.join(sorted(missing))}"
         self._engine = engine
         self._couriers = {kind.__name__: courier for kind, courier in couriers.items()}
         self._on_buried = on_buried
         self._at_once = at_once
+        self._lease = lease
         self._news = engine.effects_waiting
         self._flying: dict[asyncio.Task[None], Claimed] = {}
         self._renew_at: datetime | None = None
@@ -164,17 +174,21 @@ class Outbox:
         renewed = tuple(self._flying.values()) if self._renew_at is not None and now >= self._renew_at else ()
 
         def work(transaction: Transaction) -> tuple[list[Claimed], datetime | None]:
-            transaction.outbox.renew(renewed, now + LEASE)
-            claims = transaction.outbox.claim(now, lease=LEASE, limit=free) if free > 0 else []
+            transaction.outbox.renew(renewed, now + self._lease)
+            claims = transaction.outbox.claim(now, lease=self._lease, limit=free) if free > 0 else []
             return claims, transaction.outbox.next_due()
 
         claims, next_due = await self._engine.run(work)
+        behind = {c.pipeline_id: c.version for c in claims if self._engine.version(c.pipeline_id) < c.version}
+        if behind:
+            # Another replica decided it; whoever delivers it must see what that one saw.
+            await self._engine.catch_up(behind)
         for claimed in claims:
             task = asyncio.create_task(self._deliver(claimed), name=f"deliver {claimed.kind} {claimed.key}")
             self._flying[task] = claimed
             task.add_done_callback(self._landed)
         if renewed or self._renew_at is None:
-            self._renew_at = now + LEASE / 3
+            self._renew_at = now + self._lease / 3
         if not self._flying:
             self._renew_at = None
         if free <= len(claims):

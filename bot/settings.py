@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from core.errors import AndonError
 
 DEFAULT_STATE = Path(".andon")
+DEFAULT_LEASE = timedelta(seconds=60)
 SHORTEST_KEY = 32
 
 
@@ -48,6 +50,8 @@ class Settings:
     """SQLite or PostgreSQL (`DATABASE_URL`); it may hold a password."""
     host: str = "127.0.0.1"
     port: int = 8080
+    lease: timedelta = DEFAULT_LEASE
+    """After so long without a sign of life, what a replica had in hand is done by another one (`ANDON_LEASE`)."""
     state: Path = DEFAULT_STATE
     """Where the embedded defaults live: database, artifacts, supervisors (`ANDON_STATE`)."""
     slack_bot_token: Secret = field(default=NO_SECRET)
@@ -93,6 +97,7 @@ class Settings:
             database_url=environment.get("DATABASE_URL", f"sqlite:///{state / 'andon.db'}"),
             host=environment.get("HOST", "127.0.0.1"),
             port=_port(environment.get("PORT", "8080")),
+            lease=_lease(environment.get("ANDON_LEASE", "60")),
             state=state,
             slack_bot_token=Secret(environment.get("SLACK_BOT_TOKEN", "")),
             slack_app_token=Secret(environment.get("SLACK_APP_TOKEN", "")),
@@ -133,6 +138,12 @@ def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 65_535:
         raise SettingsError(f"PORT is {text!r}; it must be a number from 0 to 65535.")
     return int(text)
+
+
+def _lease(text: str) -> timedelta:
+    if not text.isascii() or not text.isdigit() or not 5 <= int(text) <= 600:
+        raise SettingsError(f"ANDON_LEASE is {text!r}; it must be a whole number of seconds from 5 to 600.")
+    return timedelta(seconds=int(text))
 
 
 def _seconds(name: str, text: str) -> float:

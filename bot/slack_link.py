@@ -17,6 +17,7 @@ import aiohttp
 from aiohttp import web
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.duties import Duty
 from bot.engine import Engine
 from bot.manifest import EVENTS_PATH, INSTALL_PATH
 from bot.outbox import Again, Claimed, Courier, Delivered
@@ -46,6 +47,8 @@ CONNECT_AGAIN_AFTER: Final = 5.0
 SHORTEST_WAIT: Final = timedelta(seconds=5)
 LONGEST_WAIT: Final = timedelta(minutes=1)
 NOT_CONNECTED: Final = "Slack is not connected yet."
+CONNECTIONS: Final = tuple(f"Slack connection {number}" for number in range(1, 11))
+"""An app may have ten at once; further replicas answer over HTTP only, or wait for a place."""
 GONE: Final = frozenset({"app_uninstalled", "tokens_revoked"})
 
 
@@ -202,6 +205,7 @@ class SlackLink:
             return
         if live.socket is not None:
             await live.socket.close()
+            live.socket = None
         for task in live.tasks:
             task.cancel()
         await asyncio.gather(*live.tasks, return_exceptions=True)
@@ -254,8 +258,21 @@ class SlackLink:
             await groups.refresh()
             live.tasks.append(asyncio.create_task(groups.run(), name="user groups"))
         if app_token := self._settings.slack_app_token.reveal():
-            live.socket = SocketFace(live.face, app_token, reader, lost=self._parts.ended)
-            live.socket.start()
+
+            async def follow() -> None:
+                if live.socket is None:
+                    live.socket = SocketFace(live.face, app_token, reader, lost=self._parts.ended)
+                    live.socket.start()
+
+            async def end() -> None:
+                socket, live.socket = live.socket, None
+                if socket is not None:
+                    await socket.close()
+
+            if engine.is_shared:
+                live.tasks.append(asyncio.create_task(Duty(engine, CONNECTIONS, follow, end).run(), name="Socket Mode"))
+            else:
+                await follow()
 
     async def _groups_changed(self, members: Mapping[str, frozenset[str]]) -> None:
         names = ", ".join(sorted(members))
@@ -289,7 +306,9 @@ class SlackLink:
             return
         await self._tokens.renew()
         found = await self._tokens.installation()
-        if self._live is not None and (found is None or found.ended_at is not None):
+        is_installed = found is not None and found.ended_at is None
+        # An installation may also begin and end at another replica.
+        if (self._live is not None and not is_installed) or (self._live is None and is_installed and not self._tasks):
             await self._reconnect()
 
     async def waits(self, address: str) -> str:

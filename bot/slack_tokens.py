@@ -146,12 +146,15 @@ class Tokens:
         found, now = await self.installation(), self._engine.now()
         if found is None or found.ended_at is not None or found.expires_at is None:
             return
-        if found.expires_at - RENEW_BEFORE > now:
-            return
         try:
-            refresh_token = self._seal.open(found.sealed).get("refresh_token", "")
+            opened = self._seal.open(found.sealed)
         except CannotOpen:
             return  # said where the token is asked for
+        for client in self._followers:
+            client.token = opened["token"]  # another replica may have renewed it
+        if found.expires_at - RENEW_BEFORE > now:
+            return
+        refresh_token = opened.get("refresh_token", "")
         if not await self._engine.run(lambda tx: tx.installations.claim_renewal(found, now, now + LEASE)):
             return
         try:

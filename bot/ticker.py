@@ -36,14 +36,20 @@ class Ticker:
         self._scheduler = AsyncIOScheduler(
             timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
-        self.every(beat_every.total_seconds(), "beat", self.beat)
-        self.every(sweep_every.total_seconds(), "sweep", self.sweep)
+        self.every(beat_every.total_seconds(), "beat", self.beat, everywhere=True)
+        self.every(sweep_every.total_seconds(), "sweep", self.sweep, everywhere=True)
 
-    def every(self, seconds: float, name: str, job: Callable[[], Awaitable[object]]) -> None:
-        """Have something done again and again while `run` does; what it raises is logged, and it goes on."""
+    def every(
+        self, seconds: float, name: str, job: Callable[[], Awaitable[object]], *, everywhere: bool = False
+    ) -> None:
+        """Have something done again and again while `run` does; what it raises is logged, and it goes on.
+
+        Once in each period however many replicas there are, unless it is to be done `everywhere`.
+        """
 
         async def named() -> None:
-            await job()
+            if everywhere or await self._engine.take_turn(name, timedelta(seconds=seconds)):
+                await job()
 
         self._scheduler.add_job(named, "interval", seconds=seconds, id=name, name=name)
 
@@ -51,7 +57,7 @@ class Ticker:
         """Wake whoever wants to be woken, until cancelled (or stopped dead, by whatever did it)."""
         self._scheduler.start()
         try:
-            await self.wake(self._engine.pipelines())
+            await self.wake(self._engine.pipelines(), whether_due_or_not=True)
             while self._engine.crash is None:
                 self._engine.wakes_changed.clear()
                 await self.tick()
@@ -70,9 +76,12 @@ class Ticker:
         """Wake what the column says is due."""
         now = self._engine.now()
         due = await self._engine.read(lambda transaction: transaction.due(now))
-        if due:
+        if self._engine.is_shared:
+            await self._engine.catch_up()
+        elif due:
             # Memory did not know of these.
             await self._engine.refresh(due)
+        if due:
             await self.wake(due)
 
     async def beat(self) -> None:
@@ -81,11 +90,16 @@ class Ticker:
         if seen is None or not timedelta() <= self._engine.now() - seen < BEATS_APART:
             await self._engine.beat()
 
-    async def wake(self, pipelines: Collection[str]) -> None:
-        """Record that Andon is looking, then let time pass for these; one that fails is reminded and stops no other."""
+    async def wake(self, pipelines: Collection[str], *, whether_due_or_not: bool = False) -> None:
+        """Record that Andon is looking, then let time pass for these; one that fails is reminded and stops no other.
+
+        What is due is woken by one replica, the one that claims it.
+        """
         names = tuple(pipelines)
         try:
             await self.beat()
+            if not whether_due_or_not:
+                names = tuple(await self._engine.claim_wakes(names))
         except AndonError as error:
             log.warning("nobody was woken: %s", error.message)
             self._remind(names)

@@ -15,8 +15,8 @@ import logging
 import secrets
 import socket
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -33,6 +33,7 @@ from storage.codec import Codec
 from storage.errors import KeyReused, OutcomeUnknown, StorageError, VersionConflict
 from storage.instants import to_number, to_number_or_none
 from storage.journal import Earlier, Entry, Gathered, Head, Transaction
+from storage.listening import News, listening
 from storage.migrate import migrate
 from storage.records import OUTAGES_KEPT
 from storage.replicas import Replicas
@@ -105,6 +106,14 @@ class Shared:
                 yield Transaction(connection, self._codec, self._statements)
             finally:
                 _undone(connection)
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[AsyncIterator[News]]:
+        """What the other replicas commit from now on. Raises StorageUnavailable."""
+        _, arguments = self._reader.dialect.create_connect_args(self.url)
+        given = {"application_name": "andon listener"} | CONNECT | dict(arguments)
+        async with listening(given, self.replica) as news:
+            yield news
 
     def replicas(self, transaction: Transaction) -> Replicas:
         """What replicas agree on, within one transaction."""

@@ -68,8 +68,7 @@ class Server:
 
     def drop(self, url: str) -> None:
         """Remove a database, whoever is still on it."""
-        name = url.partition("@/")[2].partition("?")[0]
-        self.say(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        self.say(f'DROP DATABASE IF EXISTS "{database_of(url)}" WITH (FORCE)')
 
     def say(self, statement: str, database: str = "postgres") -> list[Any]:
         """One statement, past Andon; its rows."""
@@ -90,6 +89,11 @@ class Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def database_of(url: str) -> str:
+    """The name of the database in one of our URLs."""
+    return url.partition("@/")[2].partition("?")[0]
 
 
 @contextlib.contextmanager

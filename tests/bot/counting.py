@@ -6,6 +6,7 @@ Every event counts one up. A person's reason says what shall happen besides: `re
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from bot.clock import FakeClock
 from bot.engine import Engine, Rules, no_checkpoint
+from bot.listening import Listening
 from core.errors import CommandRefused
 from core.releases.effects import Effect, ObserveTarget, RefreshCard, Tell
 from core.releases.events import (
@@ -114,7 +116,24 @@ async def engine_on(
     longest_gap: timedelta | None = None,
 ) -> AsyncIterator[Engine]:
     """An engine on a file, with pipelines of these names; ended, with its threads, however the story ends."""
-    store = Store(sqlite_url(path))
+    async with engine_at(
+        sqlite_url(path), *names, clock=clock, checkpoint=checkpoint, rules=rules, longest_gap=longest_gap
+    ) as engine:
+        yield engine
+
+
+@asynccontextmanager
+async def engine_at(
+    url: str,
+    *names: str,
+    clock: FakeClock | None = None,
+    checkpoint: Callable[[str], None] = no_checkpoint,
+    rules: Rules = RULES,
+    longest_gap: timedelta | None = None,
+    replica: str = "",
+) -> AsyncIterator[Engine]:
+    """An engine on a database; on PostgreSQL one of several, which hears of the others."""
+    store = Store(url, replica=replica)
     engine = Engine(store, rules, clock or FakeClock(), checkpoint=checkpoint, longest_gap=longest_gap)
     try:
         await engine.start()
@@ -125,3 +144,16 @@ async def engine_on(
     finally:
         await engine.close()
         store.close()
+
+
+@asynccontextmanager
+async def hearing(engine: Engine) -> AsyncIterator[Listening]:
+    """Have an engine hear of what other replicas write."""
+    assert engine._shared is not None
+    listening = Listening(engine, engine._shared)
+    task = asyncio.create_task(listening.run())
+    try:
+        yield listening
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
