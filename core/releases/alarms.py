@@ -22,8 +22,8 @@ NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 """Since when an alarm is unknown that was never heard of."""
 HEARTBEAT_STALE_AFTER = timedelta(minutes=10)
 """How old a heartbeat may be where the definition does not say."""
-MAX_RESOLVED = 8
-"""Episodes already over that are remembered, for late repeats."""
+MAX_RESOLVED = 64
+"""Episodes already over that are remembered, for late repeats; a repeat of an older one fires: rather too red."""
 MAX_FIRING = 512
 """Alerts of one alarm that are told apart; sources repeat what fires, so that one left out comes again."""
 MAX_TITLE = 200
@@ -168,7 +168,11 @@ def _resolve(firing: dict[str, datetime], resolved: dict[str, datetime], event: 
     newest_seen = max([*firing.values(), *resolved.values()], default=NEVER)
     was_red = bool(firing)
     resolved[event.key] = max(start, resolved.get(event.key, start))
-    if known is not None and start >= known:
+    if known is not None and event.ended_at is not None and known < event.ended_at:
+        resolved[event.key] = max(known, resolved[event.key])
+    # A source may set the start of what fires back (Alertmanager does, where alerts overlap); an end after the start that
+    # is known is the end of that episode all the same.
+    if known is not None and (start >= known or (event.ended_at is not None and event.ended_at > known)):
         del firing[event.key]
     if firing:
         return UNCHANGED
@@ -280,6 +284,7 @@ def _reported(
         observed_at=now,
         scope=scope,
         started_at=report.started_at,
+        ended_at=report.ended_at,
         title=title if len(title) <= MAX_TITLE else f"{title[: MAX_TITLE - 1]}…",
         url=report.url or url,
         runbook=report.runbook or runbook,

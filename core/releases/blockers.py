@@ -124,22 +124,24 @@ def leader(state: PipelineState, stage: Stage, world: World, now: datetime) -> R
     """Who is next at the entry of a stage, by the pipeline's order; None where a person must pick."""
     waiting = waiting_at(state, stage)
     free = [r for r in waiting if not holding_marks(state, r, stage)] or waiting
+    order = state.definition.order
+    holds = next((r for r in free if order is Order.NEWEST and _holds_its_place(state, r, stage, world, now)), None)
+    if holds is not None:
+        return holds
     picked = [r for r in free if stage.name in r.picked]
     if picked:
         return picked[-1]
-    match state.definition.order:
+    match order:
         case Order.QUEUE:
             return min(free, key=lambda r: r.sequence, default=None)
         case Order.MANUAL:
             going = [r for r in free if r.goal and _goal_covers(state.definition, r.goal, stage)]
             return min(going, key=lambda r: r.sequence, default=None)
         case Order.NEWEST:
-            holds = next((r for r in free if _holds_its_place(state, r, stage, world, now)), None)
-            best = holds
-            if best is None:
-                for candidate in free:
-                    if best is None or is_newer(candidate, best):
-                        best = candidate
+            best = None
+            for candidate in free:
+                if best is None or is_newer(candidate, best):
+                    best = candidate
             return best
 
 

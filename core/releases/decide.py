@@ -38,7 +38,7 @@ from datetime import datetime
 from functools import partial
 from typing import assert_never
 
-from core.releases import progress, redefined, reported
+from core.releases import alarmed, progress, redefined, reported
 from core.releases.alarms import becomes_unknown_at
 from core.releases.asked import (
     approving,
@@ -153,9 +153,9 @@ def _apply(draft: Draft, event: Event) -> None:  # noqa: C901, PLR0912 - the tab
         case StageTestReported():
             reported.stage_test_reported(draft, event)
         case AlarmReported():
-            reported.alarm_reported(draft, event)
+            alarmed.alarm_reported(draft, event)
         case HeartbeatHeard():
-            reported.heartbeat_heard(draft, event)
+            alarmed.heartbeat_heard(draft, event)
         case TimePassed() | WorldChanged():
             pass
         case PromoteRequested():
@@ -213,6 +213,8 @@ def _steps(draft: Draft) -> Iterator[tuple[str, Callable[[Draft], bool]]]:
     for occupied in draft.state.stages:
         if draft.state.stage(occupied.name).run is not None:
             yield f"advance {occupied.name}", partial(progress.advance, name=occupied.name)
+    if any(occupied.watch is not None and occupied.watch.spared for occupied in draft.state.stages):
+        yield "judge what was spared", alarmed.judge_spared
     for stage in draft.definition.stages:
         if draft.waiting_at(stage):
             yield f"admit {stage.name}", partial(progress.admit, stage=stage)
@@ -245,7 +247,8 @@ def _let_time_pass(draft: Draft) -> None:
         for override in gone:
             draft.tell(override.release, "override_expired", f"The override for {override.stage} expired.")
     for occupied in draft.state.stages:
-        if occupied.watch is not None and now >= occupied.watch.until:
+        # One that was spared is judged first, though its time is over meanwhile: the alarm turned while it lasted [8].
+        if occupied.watch is not None and now >= occupied.watch.until and not occupied.watch.spared:
             draft.touch(occupied.watch.release)
             draft.put_stage(replace(occupied, watch=None))
 
@@ -316,6 +319,8 @@ def next_wake(state: PipelineState, world: World, now: datetime) -> datetime | N
                 moments.append(look)
         if occupied.watch is not None:
             moments.append(occupied.watch.until)
+            if occupied.watch.settles_at is not None:
+                moments.append(occupied.watch.settles_at)
     for pause in state.pauses:
         moments.append(pause.until or (pause.reminded_at or pause.at) + reported.ONE_DAY)
     moments.extend(o.expires_at for o in state.overrides)

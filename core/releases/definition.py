@@ -85,6 +85,10 @@ class PipelineFile(Strict):
     rollback_guard: Duration = Field(
         default=timedelta(hours=2), description="No second automatic rollback within [2h]."
     )
+    settle: Duration = Field(
+        default=timedelta(minutes=5),
+        description="After a rollback, how long an alarm may stay red before older releases go back too [5m].",
+    )
     override_expires: Duration = Field(default=timedelta(hours=24), description="An override lasts [24h].")
     page: PagePart = Field(default_factory=PagePart, description="How often people are called.")
     dashboard: Url | None = Field(default=None, description="Where to look.")
@@ -153,6 +157,7 @@ def build(file: PipelineFile, policy: Policy = NO_POLICY) -> Pipeline:
         order=file.order,
         keep_good=file.keep_good,
         rollback_guard=file.rollback_guard,
+        settle=file.settle,
         override_expires=file.override_expires,
         page_every=file.page.every,
         page_times=file.page.times,

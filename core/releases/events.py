@@ -38,7 +38,10 @@ class ReleaseAnnounced:
     url: str = ""
     changes: tuple[Change, ...] = ()
     fixes: tuple[str, ...] = ()
+    reverts: tuple[str, ...] = ()
+    """Commits that its changes take back: what carries them mends the versions they came with [15]."""
     ancestors: tuple[str, ...] | None = None
+    """Versions it contains, or at least those it was built upon: theirs are added [3]. None: not known."""
     is_one_way: bool = False
 
 
@@ -118,7 +121,7 @@ class AlarmReported:
     """One alert of one alarm, or one reading of a canary [8–10].
 
     `key` tells alerts of one alarm apart, `started_at` the episodes of one alert (both the source's); `points` are data
-    points gathered since the last report.
+    points gathered since the last report; told twice with one `observed_at` they count once [7].
     """
 
     alarm: str
@@ -127,6 +130,8 @@ class AlarmReported:
     observed_at: datetime
     scope: Scope = SERVICE
     started_at: datetime | None = None
+    ended_at: datetime | None = None
+    """When the episode ended, where the source says so."""
     stale_after: timedelta | None = None
     points: int = 0
     title: str = ""

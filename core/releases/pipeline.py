@@ -182,6 +182,8 @@ class Pipeline:
     order: Order = Order.NEWEST
     keep_good: int = 3
     rollback_guard: timedelta = timedelta(hours=2)
+    settle: timedelta = timedelta(minutes=5)
+    """How long an alarm may stay red after a younger release went back, before older ones in its scope follow [8]."""
     override_expires: timedelta = timedelta(hours=24)
     page_every: timedelta = timedelta(minutes=15)
     page_times: int = 5

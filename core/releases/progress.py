@@ -8,6 +8,7 @@ from core.releases import rollback
 from core.releases.approvals import running_digests, scopes_of, void_reason, votes_that_lapsed
 from core.releases.authority import called
 from core.releases.bake import ceiling_at, health, missing
+from core.releases.batches import at_once_forward, striped
 from core.releases.blockers import (
     STRUCTURAL,
     active_override,
@@ -273,9 +274,9 @@ def _deploy(draft: Draft, name: str, run: StageRun, phase: Deploying) -> bool:
             )
             return True
         return False
-    places = _at_once(stage, len(targets)) - len(in_flight)
+    places = at_once_forward(stage, len(targets)) - len(in_flight)
     moved = False
-    for target in _striped(stage, targets, left)[: max(0, places)]:
+    for target in striped(stage, targets, left)[: max(0, places)]:
         now_reached = draft.state.stage(name).run
         assert now_reached is not None, "the stage is occupied"
         draft.put_run(name, replace(now_reached, reached=(*now_reached.reached, target.name)))
@@ -286,27 +287,6 @@ def _deploy(draft: Draft, name: str, run: StageRun, phase: Deploying) -> bool:
 
 def _runs(target: TargetState, release: Release) -> bool:
     return target.current is not None and target.current.digest == release.digest and not target.is_mixed
-
-
-def _at_once(stage: Stage, count: int) -> int:
-    """How many targets may be out of service at a time [5]; one at least, or nothing would ever move."""
-    by_batch = count * stage.batch.forward_percent // 100
-    by_health = count - -(-count * stage.batch.healthy_percent // 100)
-    return max(1, min(by_batch, by_health))
-
-
-def _striped(stage: Stage, targets: tuple[TargetState, ...], left: list[TargetState]) -> list[TargetState]:
-    """Those left, in an order which takes one target of each zone in turn, so that no zone is emptied first [5]."""
-    if len(left) == 1:
-        return left
-    zones = {t.name: t.zone for t in stage.targets}
-    seen: dict[str, int] = {}
-    ranked = []
-    for target in sorted(targets, key=lambda t: t.name):
-        zone = zones.get(target.name, "")
-        seen[zone] = seen.get(zone, 0) + 1
-        ranked.append((seen[zone], zone, target.name, target))
-    return [target for *_, target in sorted(ranked, key=lambda row: row[:3]) if target in left]
 
 
 def _deployed(draft: Draft, name: str, run: StageRun, stage: Stage, release: Release) -> None:
@@ -479,4 +459,25 @@ def _leave_if_cancelled(draft: Draft, name: str, run: StageRun, phase: Stopped) 
         return False
     draft.touch(run.release)
     draft.put_run(name, None)
+    _say_left_uneven(draft, name, run)
     return True
+
+
+def _say_left_uneven(draft: Draft, name: str, run: StageRun) -> None:
+    """What a cancelled deployment leaves behind is nobody's surprise: say it, and what levels it [12]."""
+    targets = draft.state.targets_of(name)
+    mixed = [t.name for t in targets if t.is_mixed]
+    parts = [f"{listed(mixed)} {'is' if len(mixed) == 1 else 'are'} half way"] if mixed else []
+    by_version: dict[str, list[str]] = {}
+    for target in targets:
+        if target.current is not None and not target.is_mixed:
+            by_version.setdefault(target.current.version, []).append(target.name)
+    if len(by_version) > 1:
+        parts += [f"{version} runs on {listed(names)}" for version, names in by_version.items()]
+    if parts:
+        draft.tell(
+            run.release,
+            "left_uneven",
+            f"{name} is mixed now: {listed(parts)}. `rollback {draft.definition.service} in {name}` levels it, and so "
+            "does the next release.",
+        )

@@ -2,51 +2,42 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Literal
 
 from core.errors import CommandRefused
-from core.ports import AlarmState
-from core.releases import rollback
-from core.releases.alarms import applied
+from core.releases import ancestry, rollback
 from core.releases.authority import called
-from core.releases.bake import covers, has_anything_running
 from core.releases.copies import replace
 from core.releases.draft import Draft
 from core.releases.effects import CancelDeployment, FollowDeployment, ObserveTarget
 from core.releases.events import (
-    AlarmReported,
     DeploymentCancelled,
     DeploymentFailed,
     DeploymentLost,
     DeploymentProgressed,
     DeploymentStarted,
     DeploymentSucceeded,
-    HeartbeatHeard,
     ReleaseAnnounced,
     RunningVersionObserved,
     StageTestReported,
 )
-from core.releases.pipeline import OnAlarm, Siblings, Stage
+from core.releases.pipeline import Siblings, Stage
 from core.releases.state import (
-    Baking,
     Change,
     Deploying,
     Deployment,
     Installed,
     Release,
     RollingBack,
-    StopCause,
     Stopped,
     TargetState,
     Testing,
 )
-from core.releases.words import listed, place, title
+from core.releases.words import listed, title
 from core.releases.world import ANDON
 
 ONE_DAY = timedelta(days=1)
-CLOCK_TOLERANCE = timedelta(seconds=5)
-"""How far the clock of an alarm's source may be behind ours."""
 TITLE_LENGTH = 200
 CHANGES_KEPT = 100
 FIRING_KEPT = 50
@@ -61,9 +52,7 @@ def release_announced(draft: Draft, event: ReleaseAnnounced) -> None:
         raise CommandRefused("A version is 1 to 128 printable characters.", mend="Announce it under a shorter name.")
     for known in draft.state.releases:
         if known.digest == event.digest and known.version == event.version:
-            if not known.contributors and _behind(event):
-                # The one thing that a second announcement mends: nobody could approve without it [19].
-                draft.put_release(replace(known, changes=_changes(event), contributors=_behind(event)))
+            _learn(draft, known, event)
             draft.answer = f"{title(draft.definition, known)} is known already."
             return
         if known.version == event.version:
@@ -71,6 +60,7 @@ def release_announced(draft: Draft, event: ReleaseAnnounced) -> None:
                 f"{event.version} was announced before with another artifact ({known.digest[:19]}…).",
                 mend="A version never changes: announce this artifact under a new version.",
             )
+    fixes = ancestry.fixed(draft.state, event.fixes, event.reverts)
     draft.change(lambda s: replace(s, counter=s.counter + 1))
     sequence = draft.state.counter
     release = Release(
@@ -85,14 +75,26 @@ def release_announced(draft: Draft, event: ReleaseAnnounced) -> None:
         url=event.url,
         changes=_changes(event),
         contributors=_behind(event),
-        fixes=event.fixes,
-        ancestors=event.ancestors,
+        fixes=fixes,
+        ancestors=ancestry.complete(draft.state, event.version, event.ancestors),
         is_one_way=event.is_one_way,
     )
     draft.put_release(release)
-    fixes = f" It fixes {listed(event.fixes)}." if event.fixes else ""
+    draft.change(lambda s: ancestry.with_parent(s, release))
+    mends = f" It fixes {listed(fixes)}." if fixes else ""
     draft.answer = f"{title(draft.definition, release)} is on the line."
-    draft.tell(release.id, "announced", f"{title(draft.definition, release)} was announced by {event.by.name}.{fixes}")
+    draft.tell(release.id, "announced", f"{title(draft.definition, release)} was announced by {event.by.name}.{mends}")
+
+
+def _learn(draft: Draft, known: Release, event: ReleaseAnnounced) -> None:
+    """What a second announcement mends: authors, without whom nobody could approve [19], and ancestry [3]."""
+    if not known.contributors and _behind(event):
+        known = replace(known, changes=_changes(event), contributors=_behind(event))
+    if known.ancestors is None and event.ancestors is not None:
+        known = replace(known, ancestors=ancestry.complete(draft.state, event.version, event.ancestors))
+    if known != draft.state.released(known.id):
+        draft.put_release(known)
+        draft.change(lambda s: ancestry.with_parent(s, known))
 
 
 def _changes(event: ReleaseAnnounced) -> tuple[Change, ...]:
@@ -165,7 +167,9 @@ def deployment_succeeded(draft: Draft, event: DeploymentSucceeded) -> None:
     if found is None:
         return
     target, at, _ = found
-    draft.put_target(replace(target, current=at.what, deployment=None, is_mixed=False, drift="", drift_digest=""))
+    draft.put_target(
+        replace(target, current=at.what, deployment=None, is_mixed=False, mixed_with=None, drift="", drift_digest="")
+    )
 
 
 def deployment_failed(draft: Draft, event: DeploymentFailed) -> None:
@@ -176,7 +180,7 @@ def deployment_failed(draft: Draft, event: DeploymentFailed) -> None:
     target, at, stage = found
     if event.artifact_missing:
         draft.change(lambda s: replace(s, missing_artifacts=(*s.missing_artifacts, at.what.digest)[-20:]))
-    ended = replace(target, deployment=None, is_mixed=target.is_mixed or not event.nothing_begun)
+    ended = replace(target, deployment=None) if event.nothing_begun else _left_mixed(target, at)
     draft.put_target(ended)
     _deployment_ended_badly(draft, stage, ended, at, event.reason, untouched=event.nothing_begun)
 
@@ -187,10 +191,15 @@ def deployment_cancelled(draft: Draft, event: DeploymentCancelled) -> None:
     if found is None:
         return
     target, at, stage = found
-    ended = replace(target, deployment=None, is_mixed=True)
+    ended = _left_mixed(target, at)
     draft.put_target(ended)
     if at.phase != "cancelling":
         _deployment_ended_badly(draft, stage, ended, at, "it was cancelled outside Andon", untouched=False)
+
+
+def _left_mixed(target: TargetState, at: Deployment) -> TargetState:
+    """A target on which an attempt ended neither here nor there."""
+    return replace(target, deployment=None, is_mixed=True, mixed_with=target.mixed_with if at.is_rollback else at.what)
 
 
 def _deployment_ended_badly(
@@ -317,135 +326,3 @@ def stage_test_reported(draft: Draft, event: StageTestReported) -> None:
             for t in run.phase.tests
         )
         draft.put_phase(occupied.name, replace(run.phase, tests=tests))
-
-
-# ---- alarms [8–10] --------------------------------------------------------------------------------------------------
-
-
-def heartbeat_heard(draft: Draft, event: HeartbeatHeard) -> None:
-    """The source of an alarm is alive."""
-    before = dict(draft.state.heartbeats)
-    if event.alarm in before and before[event.alarm] >= event.at:
-        return
-    before[event.alarm] = event.at
-    draft.change(lambda s: replace(s, heartbeats=tuple(sorted(before.items()))))
-
-
-def alarm_reported(draft: Draft, event: AlarmReported) -> None:
-    """Note the reading and its evidence; act if it turned to alarm."""
-    before = draft.state.reading(event.alarm)
-    reading, turned = applied(before, event, draft.now)
-    if reading != before:
-        others = tuple(r for r in draft.state.alarms if r.name != event.alarm)
-        draft.change(lambda s: replace(s, alarms=tuple(sorted((*others, reading), key=lambda r: r.name))))
-    _count_evidence(draft, event)
-    if turned.to_ok:
-        _count_again_from_now_on(draft, event.alarm)
-    if turned.to_alarm:
-        _turned_red(draft, event)
-    elif turned.to_ok:
-        _say_green(draft, event)
-
-
-def _count_evidence(draft: Draft, event: AlarmReported) -> None:
-    alarm = next((a for a in draft.definition.alarms if a.name == event.alarm), None)
-    if alarm is None or not alarm.counts_as_evidence or not event.points or event.alarm_state is AlarmState.UNKNOWN:
-        return
-    for occupied in draft.state.stages:
-        run = occupied.run
-        if run is None or not isinstance(run.phase, Baking):
-            continue
-        stage = draft.state.definition_of(run).by_name[occupied.name]
-        if covers(event.scope, stage):
-            draft.put_phase(occupied.name, replace(run.phase, points=run.phase.points + event.points))
-
-
-def _count_again_from_now_on(draft: Draft, alarm: str) -> None:
-    """An alarm that was red at an entry and has been ok since counts like any other."""
-    for occupied in draft.state.stages:
-        run, watch = occupied.run, occupied.watch
-        if run is not None and alarm in run.red_at_entry:
-            run = replace(run, red_at_entry=tuple(a for a in run.red_at_entry if a != alarm))
-        if watch is not None and alarm in watch.red_at_entry:
-            watch = replace(watch, red_at_entry=tuple(a for a in watch.red_at_entry if a != alarm))
-        if (run, watch) != (occupied.run, occupied.watch):
-            draft.put_stage(replace(occupied, run=run, watch=watch))
-
-
-def _turned_red(draft: Draft, event: AlarmReported) -> None:
-    said = f"the alarm {event.alarm} turned red" + (f" ({event.title})" if event.title not in ("", event.alarm) else "")
-    if not has_anything_running(draft.state, event.scope, draft.definition):
-        _was_red_over_nothing(draft, event)
-        return
-    acted = False
-    for occupied in draft.state.stages:
-        stage = draft.state.stage_definition(occupied.name)
-        if stage is not None and covers(event.scope, stage):
-            acted = _act_on_alarm(draft, occupied.name, stage, event, said) or acted
-    if not acted:
-        draft.tell(
-            "",
-            "alarm",
-            f"{said[0].upper()}{said[1:]}. Nothing is being deployed, baking or watched in {place(event.scope)}, "
-            "so nothing is rolled back for it.",
-        )
-    for release in draft.state.releases:
-        if release.is_live:
-            draft.touch(release.id)
-
-
-def _was_red_over_nothing(draft: Draft, event: AlarmReported) -> None:
-    """Where nothing ran yet an alarm says nothing of the release that comes first; its bake does not end in alarm."""
-    for occupied in draft.state.stages:
-        run, stage = occupied.run, draft.state.stage_definition(occupied.name)
-        if run is None or stage is None or not covers(event.scope, stage) or event.alarm in run.red_at_entry:
-            continue
-        draft.put_run(occupied.name, replace(run, red_at_entry=(*run.red_at_entry, event.alarm)))
-
-
-def _began_before(event: AlarmReported, entered_at: datetime | None) -> bool:
-    """Whether an episode came before the deployment that it would undo [9]."""
-    return event.started_at is not None and entered_at is not None and event.started_at < entered_at - CLOCK_TOLERANCE
-
-
-def _act_on_alarm(draft: Draft, name: str, stage: Stage, event: AlarmReported, said: str) -> bool:
-    alarm = event.alarm
-    occupied = draft.state.stage(name)
-    run, watch = occupied.run, occupied.watch
-    entered_at = run.entered_at if run is not None else watch.entered_at if watch is not None else None
-    if _began_before(event, entered_at):
-        if run is not None and event.alarm_state is AlarmState.ALARM and alarm not in run.red_at_entry:
-            # Heard late: it was red when the release entered. The bake does not end while it is.
-            draft.put_run(name, replace(run, red_at_entry=(*run.red_at_entry, alarm)))
-        return False
-    if run is not None:
-        if not rollback.is_moving_forward(run) or alarm in run.red_at_entry:
-            return False
-        release = draft.state.released(run.release)
-    elif watch is not None:
-        if alarm in watch.red_at_entry or stage.on_alarm is not OnAlarm.ROLLBACK:
-            return False
-        release = draft.state.released(watch.release)
-    else:
-        return False
-    if stage.on_alarm is OnAlarm.STOP:
-        rollback.stand_still(
-            draft, name, release, StopCause.ALARM, f"{said}; it is left as it is, for diagnosis", alarm=alarm
-        )
-        return True
-    rollback.roll_back(draft, name, release, reason=said, by=ANDON, alarm=alarm)
-    for further in rollback.stages_rolled_back_with(draft.state, name, release):
-        rollback.roll_back(draft, further, release, reason=f"{said}, and it went bad in {name}", by=ANDON, alarm=alarm)
-    return True
-
-
-def _say_green(draft: Draft, event: AlarmReported) -> None:
-    about = next(
-        (
-            s.run.release
-            for s in draft.state.stages
-            if s.run is not None and (stage := draft.state.stage_definition(s.name)) and covers(event.scope, stage)
-        ),
-        "",
-    )
-    draft.tell(about, "alarm_over", f"The alarm {event.alarm} is ok again.")

@@ -6,6 +6,7 @@ No freeze, window, pause, missing approval or alarm is looked at here: nothing o
 from __future__ import annotations
 
 from core.releases.authority import called
+from core.releases.batches import at_once_back, striped
 from core.releases.copies import replace
 from core.releases.draft import Draft
 from core.releases.effects import CancelDeployment
@@ -55,9 +56,15 @@ def roll_back(
     mark_bad(draft, release, name, reason)
     draft.put_release(_has_not_passed(draft, release, name))
     touched = [t for t in draft.state.targets_of(name) if _is_touched(t, release)]
-    if is_automatic and (cause := _forbidden(draft, release, touched)):
+    alone = _going_alone(draft, name, release)
+    fresh = [t for t in touched if alone is None or t.name not in dict(alone.plan)]
+    if is_automatic and (cause := _forbidden(draft, release, fresh)):
         cause_name, sentence = cause
-        stand_still(draft, name, release, cause_name, f"{reason}; {sentence}", alarm=alarm, page=True)
+        if alone is None:
+            stand_still(draft, name, release, cause_name, f"{reason}; {sentence}", alarm=alarm, page=True)
+        else:
+            # The one that failed goes on back; the stage stands still, with it, when that is done.
+            draft.page(name, release.id, f"{title(draft.definition, release)} in {name}: {reason}; {sentence}.")
         return
     plan: list[tuple[str, Installed]] = []
     lost: list[str] = []
@@ -76,11 +83,25 @@ def roll_back(
         draft,
         name,
         release,
-        RollingBack(since=draft.now, reason=reason, by=by, is_automatic=is_automatic, plan=tuple(plan)),
+        RollingBack(
+            since=alone.since if alone is not None else draft.now,
+            reason=reason,
+            by=by,
+            is_automatic=is_automatic,
+            plan=tuple(plan),
+        ),
     )
     _tell_going_back(draft, name, release, is_automatic=is_automatic)
     if lost:
         draft.page(name, release.id, f"{listed(lost)} in {name} cannot go back: no known good version is left there.")
+
+
+def _going_alone(draft: Draft, name: str, release: Release) -> RollingBack | None:
+    """The rollback of single targets of this release that is under way in a stage [12]; the whole stage may join it."""
+    run = draft.state.stage(name).run
+    if run is None or run.release != release.id or not isinstance(run.phase, RollingBack):
+        return None
+    return run.phase if run.phase.ends_in_stop else None
 
 
 def _tell_going_back(draft: Draft, name: str, release: Release, *, is_automatic: bool) -> None:
@@ -293,7 +314,7 @@ def stages_rolled_back_with(state: PipelineState, name: str, release: Release) -
     found = []
     for occupied in state.stages:
         run = occupied.run
-        if run is None or run.release != release.id or isinstance(run.phase, Stopped | RollingBack):
+        if run is None or run.release != release.id or not is_undecided(run):
             continue
         if state.definition.follows(occupied.name, name):
             found.append(occupied.name)
@@ -311,13 +332,14 @@ def advance(draft: Draft, name: str, run: StageRun, phase: RollingBack) -> bool:
             return False
         _finish(draft, name, run, phase)
         return True
-    at_once = max(1, len(targets) * stage.batch.back_percent // 100)
+    at_once = at_once_back(stage, len(targets))
     in_flight = sum(1 for t in targets.values() if t.deployment is not None and t.deployment.is_rollback)
     moved = False
-    for target, goal in open_targets:
+    goals = {target.name: goal for target, goal in open_targets}
+    for target in striped(stage, targets.values(), [target for target, _ in open_targets]):
         if target.deployment is not None or in_flight >= at_once:
             continue
-        draft.start(stage, target, goal, is_rollback=True, is_automatic=phase.is_automatic)
+        draft.start(stage, target, goals[target.name], is_rollback=True, is_automatic=phase.is_automatic)
         in_flight += 1
         moved = True
     return moved
@@ -384,6 +406,20 @@ def failed(draft: Draft, name: str, release: Release, target: str, reason: str) 
     )
 
 
-def is_moving_forward(run: StageRun) -> bool:
-    """Whether a run still takes its version forward."""
-    return not isinstance(run.phase, RollingBack | Stopped)
+def is_undecided(run: StageRun) -> bool:
+    """Whether an alarm still takes a run back: it goes forward, or stands still where nobody has decided yet.
+
+    What goes back already goes on; what could not go back, or was cancelled, is a person's to decide [16].
+    """
+    match run.phase:
+        case RollingBack() as going:
+            return going.ends_in_stop
+        case Stopped() as still:
+            return still.cause in (
+                StopCause.ALARM,
+                StopCause.TARGET_FAILED,
+                StopCause.TEST_FAILED,
+                StopCause.TEST_ERRORED,
+            )
+        case _:
+            return True

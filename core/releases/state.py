@@ -268,6 +268,10 @@ class Watch:
     red_at_entry: tuple[str, ...] = ()
     entered_at: datetime | None = None
     """When the release entered the stage: an alarm that began before says nothing about it [9]."""
+    spared: tuple[str, ...] = ()
+    """Alarms that turned red over it while a younger release in their scope goes back first [8]."""
+    settles_at: datetime | None = None
+    """When the spared are judged: no younger release goes back any more, and alarms were given time to settle."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,6 +306,8 @@ class TargetState:
     good: tuple[Installed, ...] = ()
     deployment: Deployment | None = None
     is_mixed: bool = False
+    mixed_with: Installed | None = None
+    """What the attempt would have brought; parts of it may run beside `current`."""
     drift: str = ""
     drift_digest: str = ""
     rolled_back_at: datetime | None = None

@@ -35,7 +35,7 @@ from core.releases.pipeline import (
     Stage,
     Target,
 )
-from core.releases.state import Change, PipelineState, Release
+from core.releases.state import Baking, Change, PipelineState, Release
 from core.releases.why import why
 from core.releases.world import Actor, PeopleGroup, Person, Team, Via, World
 
@@ -179,12 +179,12 @@ class Line:
                     pass
 
     def alarm(
-        self, name: str = "errors", *, is_red: bool = True, scope: Scope = PRODUCTION, **more: object
+        self, name: str = "errors", *, is_red: bool = True, scope: Scope = PRODUCTION, key: str = "k", **more: object
     ) -> Decision:
         """An alarm reports."""
         alarm_state = AlarmState.ALARM if is_red else AlarmState.OK
         return self.hears(
-            AlarmReported(alarm=name, key="k", alarm_state=alarm_state, observed_at=self.now, scope=scope, **more)  # type: ignore[arg-type]
+            AlarmReported(alarm=name, key=key, alarm_state=alarm_state, observed_at=self.now, scope=scope, **more)  # type: ignore[arg-type]
         )
 
     def release(self, version: str) -> Release:
@@ -249,3 +249,17 @@ class Line:
 def in_other_world(world: World, **changes: object) -> World:
     """The world with something changed."""
     return replace(world, **changes)  # type: ignore[arg-type]
+
+
+def baking(line: Line, name: str = "beta") -> Baking:
+    """The bake under way in a stage."""
+    run = line.state.stage(name).run
+    assert run is not None
+    assert isinstance(run.phase, Baking)
+    return run.phase
+
+
+def one_stage(**more: object) -> Line:
+    """A line of one stage that bakes for ten minutes, four times that at most."""
+    values: dict[str, object] = {"alarms": (), "groups": ()}
+    return Line(pipeline(stage("beta"), **(values | more)))

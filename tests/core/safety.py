@@ -315,7 +315,7 @@ def _leaving(before: PipelineState, event: Event, after: PipelineState) -> Itera
         if old is None or old.status.kind == release.status.kind:
             continue
         if release.status.kind == "superseded":
-            yield from _superseded(before, event, old)
+            yield from _superseded(before, event, after, old)
         if release.status.kind == "live" and not isinstance(event, PromoteRequested | LiftRequested):
             yield f"{release.version} came back to the line by itself [15]"
         if release.status.kind == "rolled_back" and not any(m.digest == release.digest for m in after.bad):
@@ -330,14 +330,21 @@ def _leaving(before: PipelineState, event: Event, after: PipelineState) -> Itera
             yield "a pause without an end was lifted by nobody [21]"
 
 
-def _superseded(before: PipelineState, event: Event, release: Release) -> Iterator[str]:
+def _superseded(before: PipelineState, event: Event, after: PipelineState, release: Release) -> Iterator[str]:
     stopping = DeploymentFailed | DeploymentCancelled | StageTestReported | AlarmReported | ReconcileRequested
     if isinstance(event, stopping):
         return  # It came to stand still first, and what stands still waits.
-    runs = [s.run for s in before.stages if s.run is not None and s.run.release == release.id]
-    # Where a target was given up on, the stage stands still as soon as nothing is in flight there any more.
-    ending = [run for run in runs if isinstance(run.phase, Deploying) and run.phase.failed]
-    moving = [run for run in runs if not isinstance(run.phase, Stopped) and run not in ending]
+    # A failed target that is back leaves its stage standing still; so does the last that succeeds beside one that was
+    # refused. What stands still waits.
+    moving = [
+        s.name
+        for s in before.stages
+        if s.run is not None
+        and s.run.release == release.id
+        and not isinstance(s.run.phase, Stopped)
+        and (isinstance(s.run.phase, MOVING) or _run(after, s.name) == s.run)
+        and not (isinstance(event, DeploymentSucceeded) and isinstance(s.run.phase, Deploying) and s.run.phase.failed)
+    ]
     waits = any(
         stage.name not in release.passed and all(name in release.passed for name in stage.after)
         for stage in before.definition.stages

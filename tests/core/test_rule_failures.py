@@ -20,25 +20,10 @@ from core.releases.pipeline import (
     Siblings,
     StageTest,
 )
-from core.releases.state import Baking
 from tests.core.line import ANN, Line, pipeline, stage
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
-
-
-def bake(line: Line, name: str = "beta") -> Baking:
-    """The bake under way in a stage."""
-    run = line.state.stage(name).run
-    assert run is not None
-    assert isinstance(run.phase, Baking)
-    return run.phase
-
-
-def one_stage(**more: object) -> Line:
-    """A line of one stage that bakes for ten minutes, four times that at most."""
-    values: dict[str, object] = {"alarms": (), "groups": ()}
-    return Line(pipeline(stage("beta"), **(values | more)))
 
 
 # ---- 11: tests bind ----

@@ -40,6 +40,7 @@ from core.releases.state import (
     StageState,
     Stopped,
     TargetState,
+    Watch,
 )
 from core.releases.state import (
     Testing as InTests,
@@ -279,6 +280,7 @@ TOLD_APART = {
         "drift",  # words for drift_digest
     },
     StageState: {"name"},
+    Watch: {"entered_at"},
     StageRun: {
         "revision",
         "entered_at",  # only matters where alarms have starts
@@ -297,8 +299,9 @@ TOLD_APART = {
 """What `canonical` leaves out of each value; a field that is new must be put into one of the two."""
 
 KEPT = {
-    TargetState: {"name", "current", "good", "deployment", "is_mixed", "drift_digest", "rolled_back_at"},
+    TargetState: {"name", "current", "good", "deployment", "is_mixed", "mixed_with", "drift_digest", "rolled_back_at"},
     StageState: {"run", "watch"},
+    Watch: {"release", "until", "red_at_entry", "spared", "settles_at"},
     StageRun: {"release", "phase", "red_at_entry"},
     Deploying: {"failed", "kind"},
     InTests: {"tests", "kind"},

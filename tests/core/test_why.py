@@ -163,18 +163,29 @@ def standing_downstream() -> Line:
     return line
 
 
-def test_a_retry_brings_back_nothing_that_went_bad_meanwhile():
+def test_what_stands_still_goes_back_when_its_version_goes_bad_before_it():
     line = standing_downstream()
-    assert "was rolled back in another stage since, and is bad" in line.refuses(RetryRequested(by=ANN, stage="wave-1"))
+    assert line.occupant("wave-1") == ("", "")
+    assert [line.runs(t) for t in ("one-box", "a", "b")] == ["1.0", "1.0", "1.0"]
+    assert "stands still in wave-1" in line.refuses(RetryRequested(by=ANN, stage="wave-1"))
+
+
+def test_a_bad_release_that_is_taken_off_the_line_keeps_how_its_journey_ended():
+    line = Line()
+    line.travels("1.0")
+    line.passes(2 * HOUR)
+    line.announces("1.1")
+    line.deploys()
+    line.passes(10 * MINUTE)
+    assert line.occupant("wave-1") == ("1.1", "baking")
+    line.alarm()
+    line.deploys(fail=("a", "b", "c"))
+    assert line.occupant("wave-1") == ("1.1", "stopped")
+    assert line.release("1.1").status.kind == "rolled_back", "in one-box"
     line.hears(CancelRequested(by=ANN, version="1.1", reason="it is gone"))
     assert line.occupant("wave-1") == ("", "")
-    assert line.release("1.1").status.kind == "rolled_back", "it keeps how its journey ended"
+    assert line.release("1.1").status.kind == "rolled_back"
     assert "not on the line" in line.refuses(CancelRequested(by=ANN, version="1.1", reason="again"))
-
-
-def test_a_bad_release_that_was_cancelled_is_not_revived_but_lifted():
-    line = standing_downstream()
-    line.hears(CancelRequested(by=ANN, version="1.1", reason="it is gone"))
     assert "is bad" in line.refuses(PromoteRequested(by=ANN, version="1.1"))
     line.hears(LiftRequested(by=CAROL, version="1.1", reason="it was the network"))
     assert line.release("1.1").is_live

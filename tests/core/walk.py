@@ -53,6 +53,7 @@ from core.releases.state import (
     Stopped,
     TargetState,
     Testing,
+    Watch,
 )
 from core.releases.world import World
 from tests.core.line import ANN, BOB, CAROL, CI, EVE, START, WORLD
@@ -321,7 +322,7 @@ def canonical(state: PipelineState, now: datetime) -> Any:
             [
                 (
                     s.run and _run_key(s.run, versions, state.definition.by_name[s.name].bake, now),
-                    s.watch and (versions[s.watch.release], away(s.watch.until), s.watch.red_at_entry),
+                    s.watch and _watch_key(s.watch, versions, now),
                 )
                 for s in state.stages
             ]
@@ -368,6 +369,12 @@ def _run_key(run: StageRun, versions: dict[str, str], bake: Bake, now: datetime)
     return (versions[run.release], phase.kind, about, run.red_at_entry, bool(run.override))
 
 
+def _watch_key(watch: Watch, versions: dict[str, str], now: datetime) -> Any:
+    left = max(timedelta(), watch.until - now)
+    settles = None if watch.settles_at is None else watch.settles_at - now
+    return (versions[watch.release], left, watch.red_at_entry, watch.spared, settles)
+
+
 def _target_key(target: TargetState, state: PipelineState, now: datetime) -> Any:
     at = target.deployment
     back = target.rolled_back_at
@@ -377,6 +384,7 @@ def _target_key(target: TargetState, state: PipelineState, now: datetime) -> Any
         tuple([g.version for g in target.good]),
         at and (at.what.version, at.is_rollback, at.is_automatic, at.phase, bool(at.ref), bool(at.note)),
         target.is_mixed,
+        target.mixed_with and target.mixed_with.version,
         target.drift_digest,
         guarded,
     )

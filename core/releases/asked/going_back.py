@@ -8,7 +8,7 @@ from core.releases.asked.naming import known_place, reason_given
 from core.releases.authority import require_on_call_or_team
 from core.releases.draft import Draft
 from core.releases.events import RollbackRequested
-from core.releases.state import Installed, Release, RollingBack
+from core.releases.state import Installed, Release, RollingBack, StageRun
 from core.releases.words import listed
 
 
@@ -45,9 +45,7 @@ def _stages_to_roll_back(draft: Draft, event: RollbackRequested) -> list[str]:
         scope = known_place(draft, event.scope_name)
         return [s.name for s in draft.definition.stages_in(scope)]
     moving = [
-        s.name
-        for s in draft.state.stages
-        if (s.run is not None and not isinstance(s.run.phase, RollingBack)) or s.watch is not None
+        s.name for s in draft.state.stages if (s.run is not None and not _goes_back_whole(s.run)) or s.watch is not None
     ]
     production = {s.name for s in draft.definition.stages if s.is_production}
     chosen = [name for name in moving if name in production] or moving
@@ -59,13 +57,18 @@ def _stages_to_roll_back(draft: Draft, event: RollbackRequested) -> list[str]:
 
 def _release_in(draft: Draft, name: str) -> Release | None:
     occupied = draft.state.stage(name)
-    if occupied.run is not None and isinstance(occupied.run.phase, RollingBack):
+    if occupied.run is not None and _goes_back_whole(occupied.run):
         raise CommandRefused(f"A rollback is under way in {name} already.", mend="Ask `why` to see how far it is.")
     if occupied.run is not None:
         return draft.state.released(occupied.run.release)
-    running = [t.current for t in draft.state.targets_of(name) if t.current is not None]
+    running = [i for t in draft.state.targets_of(name) for i in (t.current, t.mixed_with) if i is not None]
     newest: Installed | None = max(running, key=lambda c: c.sequence, default=None)
     return draft.state.release(newest.release) if newest is not None else None
+
+
+def _goes_back_whole(run: StageRun) -> bool:
+    """Whether the whole stage goes back; where a failed target does alone, the rest may follow it [12]."""
+    return isinstance(run.phase, RollingBack) and not run.phase.ends_in_stop
 
 
 def _can_go_back(draft: Draft, name: str, release: Release, to_version: str) -> bool:

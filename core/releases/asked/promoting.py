@@ -73,7 +73,7 @@ def _promote_live(draft: Draft, release: Release, by: Actor, goal: str) -> None:
     for occupied in draft.state.stages:
         run = occupied.run
         if run is not None and run.release == release.id and not entries:
-            raise CommandRefused(f"{name} is {_doing(draft, occupied.name, run)}.", mend=_mend_for(run))
+            raise CommandRefused(f"{name} is {_doing(draft, occupied.name, run)}.", mend=_mend_for(draft, release, run))
     _refuse_older(draft, release, entries)
     _refuse_bad(draft, release, entries)
     if draft.definition.order is Order.MANUAL and not goal:
@@ -181,5 +181,9 @@ def _doing(draft: Draft, name: str, run: StageRun) -> str:
             return f"standing still in {name}: {still.reason}"
 
 
-def _mend_for(run: StageRun) -> str:
-    return "Use retry, rollback or cancel." if isinstance(run.phase, Stopped) else "It goes on by itself."
+def _mend_for(draft: Draft, release: Release, run: StageRun) -> str:
+    if not isinstance(run.phase, Stopped):
+        return "It goes on by itself."
+    if any(mark.digest == release.digest for mark in draft.state.bad):
+        return f"It is bad: use rollback, or an owner can `lift {draft.definition.service} {release.version} REASON`."
+    return "Use retry, rollback or cancel."

@@ -103,7 +103,8 @@ def _declare_dead(draft: Draft, event: ReconcileRequested, busy: list[TargetStat
     for target in lost:
         at = target.deployment
         assert at is not None, "a lost deployment is there"
-        draft.put_target(replace(target, deployment=None, is_mixed=True))
+        mixed_with = target.mixed_with if at.is_rollback else at.what
+        draft.put_target(replace(target, deployment=None, is_mixed=True, mixed_with=mixed_with))
         run = draft.state.stage(target.stage).run
         assert run is not None, "a stage that is deployed to is occupied"
         release, ended = draft.state.released(run.release), draft.state.target(target.name)

@@ -40,13 +40,14 @@ def retry(draft: Draft, event: RetryRequested) -> None:
     for page in draft.state.pages:
         if page.stage == name:
             draft.end_page(page, f"{event.by.name} retries.")
-    is_bad = any(m.digest == release.digest for m in holding_marks(draft.state, release, stage))
+    marks = [m for m in holding_marks(draft.state, release, stage) if m.digest == release.digest]
+    is_bad = bool(marks)
     match phase.cause:
         case StopCause.ROLLBACK_FAILED | StopCause.GUARD | StopCause.NO_KNOWN_GOOD | StopCause.ONE_WAY if is_bad:
             rollback.roll_back(draft, name, release, reason=f"{event.by.name} retries the rollback", by=event.by)
         case _ if is_bad:
             raise CommandRefused(
-                f"{release.version} was rolled back in another stage since, and is bad.",
+                f"{release.version} is bad: {next(m.reason for m in marks)}.",
                 mend="Roll it back here as well, or ask an owner to lift it.",
             )
         case StopCause.TEST_FAILED | StopCause.TEST_ERRORED if stage.tests:
