@@ -131,6 +131,8 @@ def _announcement(arguments: argparse.Namespace) -> dict[str, object]:
         "url": arguments.url,
         "changes": changes,
         "fixes": arguments.fixes,
+        "reverts": arguments.reverts,
+        "ancestors": arguments.contains,
         "one_way": arguments.one_way,
     }
 
@@ -158,6 +160,13 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("--change", action="append", default=[], metavar="'ID: TITLE (AUTHOR, …)'")
     new.add_argument("--author", action="append", default=[], help="e-mail or login behind the changes")
     new.add_argument("--fixes", action="append", default=[], metavar="VERSION", help="a bad version that this mends")
+    new.add_argument(
+        "--contains",
+        action="append",
+        metavar="VERSION",
+        help="a version it was built upon: the nearest, or all of them",
+    )
+    new.add_argument("--reverts", action="append", default=[], metavar="COMMIT", help="a commit that this takes back")
     new.add_argument("--one-way", action="store_true", help="must never be rolled back automatically (a migration)")
     new.add_argument("--json", action="store_true")
     token = verbs.add_parser("token", help="tokens for CI, alarms and shells")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Protocol, runtime_checkable
@@ -19,6 +20,8 @@ from core.releases.world import Actor
 Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2_000)]
 Identity = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=320)]
 TITLE_MOST = 200
+_REVERTED = re.compile(r"\bThis reverts commit ([0-9a-f]{7,64})\b")
+"""What git writes into the message of a revert."""
 CHANGES_MOST = 1_000
 
 
@@ -55,8 +58,14 @@ class Announcement(BaseModel):
     url: Line = ""
     changes: list[AnnouncedChange] = Field(default_factory=list, max_length=CHANGES_MOST)
     fixes: list[Line] = Field(default_factory=list, max_length=50)
+    reverts: list[Line] = Field(default_factory=list, max_length=1_000)
     ancestors: list[Line] | None = Field(default=None, max_length=10_000)
     one_way: bool = False
+
+    def all_reverts(self) -> tuple[str, ...]:
+        """The commits that it says it takes back, and those that the messages of its changes name."""
+        told = (commit for change in self.changes for commit in _REVERTED.findall(change.title))
+        return tuple(dict.fromkeys((*self.reverts, *told)))
 
 
 @runtime_checkable
@@ -88,6 +97,7 @@ async def announce(engine: Engine, deployers: Deployers, given: Announcement, by
         url=_link(given.url),
         changes=tuple(change.as_change() for change in given.changes),
         fixes=tuple(given.fixes),
+        reverts=given.all_reverts(),
         ancestors=tuple(given.ancestors) if given.ancestors is not None else None,
         is_one_way=given.one_way,
     )

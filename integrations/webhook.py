@@ -61,6 +61,8 @@ class Told(Strict):
     """Tells alerts of one alarm apart; by default the alarm with the part of the pipeline it speaks of."""
     started_at: Annotated[datetime | None, BeforeValidator(_instant)] = None
     """When the present episode began. With it messages may come late and twice; without, they count as they come."""
+    ended_at: Annotated[datetime | None, BeforeValidator(_instant)] = None
+    """When it ended, with `ok`: an end after the start that is known is the end of that episode."""
     title: str = ""
     text: str = ""
     url: str = ""
@@ -110,6 +112,7 @@ def _report(told: Told) -> AlarmReport:
         url=link(told.url),
         runbook=link(told.runbook),
         started_at=told.started_at,
+        ended_at=told.ended_at,
     )
 
 

@@ -170,8 +170,8 @@ def _resolve(firing: dict[str, datetime], resolved: dict[str, datetime], event: 
     resolved[event.key] = max(start, resolved.get(event.key, start))
     if known is not None and event.ended_at is not None and known < event.ended_at:
         resolved[event.key] = max(known, resolved[event.key])
-    # A source may set the start of what fires back (Alertmanager does, where alerts overlap); an end after the start that
-    # is known is the end of that episode all the same.
+    # A source may set the start of what fires back (Alertmanager does, where alerts overlap); an end after the start
+    # that is known is the end of that episode all the same.
     if known is not None and (start >= known or (event.ended_at is not None and event.ended_at > known)):
         del firing[event.key]
     if firing:

@@ -239,6 +239,19 @@ def test_red_between_two_looks_counts_9():
     assert told(report(OK, heard=5, start=3))[1] == Turned(to_alarm=True), "also as the first that is ever heard"
 
 
+def test_more_episodes_than_a_few_are_told_apart():
+    reports = [
+        report(state, heard=n + i / 2, start=n, key=f"pod-{n}") for n in range(20) for i, state in ((0, RED), (1, OK))
+    ]
+    for late in reports[::2]:
+        assert told(*reports, late)[1] == UNCHANGED
+
+
+def test_a_repeat_of_what_was_forgotten_fires_rather_than_being_missed():
+    many = [report(OK, heard=100 + n, start=n, key=f"pod-{n}") for n in range(MAX_RESOLVED + 1)]
+    assert told(*many, report(RED, heard=300, start=0, key="pod-0"))[1] == Turned(to_alarm=True)
+
+
 def test_an_end_of_long_ago_turns_nothing_even_when_it_was_forgotten():
     many = [report(OK, heard=100 + n, start=n, key=f"pod-{n}") for n in range(MAX_RESOLVED + 3)]
     reading, turned = told(*many, report(OK, heard=200, start=0, key="pod-0"))
@@ -268,6 +281,21 @@ def test_the_late_end_of_an_older_episode_leaves_the_newer_one_red():
     assert turned == UNCHANGED
     assert reading_state(reading, at(10)) is RED
     assert told(report(RED, heard=9, start=8), report(RED, heard=10, start=0))[0].firing == (("a", at(8)),)
+
+
+def test_an_end_after_the_known_start_ends_it_though_the_start_was_set_back():
+    red, red_earlier = report(RED, heard=6, start=5), report(RED, heard=7, start=0)
+    over = report(OK, heard=10, start=0, ended_at=at(9))
+    reading, turned = told(red, red_earlier, over)
+    assert turned == Turned(to_ok=True)
+    assert reading_state(reading, at(10)) is OK
+    assert told(red, red_earlier, over, red)[1] == UNCHANGED, "late repeats fire nothing, however they say it began"
+    assert told(red, red_earlier, over, red_earlier)[1] == UNCHANGED
+
+
+def test_the_end_of_an_older_episode_is_told_apart_by_when_it_was():
+    older = report(OK, heard=10, start=0, ended_at=at(4))
+    assert told(report(RED, heard=6, start=5), older)[0].firing == (("a", at(5)),)
 
 
 def test_without_starts_messages_count_as_they_come():
@@ -332,9 +360,12 @@ def history(keys: int, episodes: int, seed: int) -> list[AlarmReported]:
                 messages.append(report(RED, heard=minute, start=start, key=f"k{key}"))
             if episode == episodes - 1 and chance.random() < 0.5:
                 break
+            ended = at(minute + 0.05)
             for _ in range(chance.randint(1, 2)):
                 minute += 0.1 + chance.random() / 10
-                messages.append(report(OK, heard=minute, start=start, key=f"k{key}"))
+                messages.append(
+                    report(OK, heard=minute, start=start, key=f"k{key}", ended_at=chance.choice([None, ended]))
+                )
     if chance.random() < 0.3:
         messages.append(report(UNKNOWN, heard=chance.random() * 20))
     return sorted(messages, key=lambda message: message.observed_at)

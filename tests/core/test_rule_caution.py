@@ -122,6 +122,25 @@ def test_rule_07_a_bake_is_evidence_as_well():
     assert line.release("1.1").passed == ("beta",)
 
 
+def test_rule_07_a_report_told_twice_counts_once():
+    line = evidence(100)
+    line.now += MINUTE
+    counts(line, 60)
+    counts(line, 60)
+    assert baking(line).points == 60
+    line.now += MINUTE
+    counts(line, 30)
+    assert baking(line).points == 90
+
+
+def test_rule_07_what_was_seen_before_the_bake_is_no_evidence_for_it():
+    line = evidence(100)
+    line.hears(
+        AlarmReported(alarm="canary", key="c", alarm_state=AlarmState.OK, observed_at=line.now - MINUTE, points=100)
+    )
+    assert baking(line).points == 0
+
+
 def test_rule_07_at_the_ceiling_people_are_asked_once():
     line = evidence(100)
     line.passes(39 * MINUTE)

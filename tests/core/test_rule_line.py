@@ -237,6 +237,22 @@ def test_rule_03_the_older_keeps_its_place_until_its_request_expires():
     assert [r.release for r in line.state.approvals] == [line.release("1.2").id]
 
 
+def test_rule_03_even_a_picked_one_waits_for_what_holds_its_place():
+    line = Line(with_approval(2))
+    line.announces("1.1")
+    line.deploys()
+    line.announces("1.2")
+    line.deploys()
+    line.hears(CancelRequested(by=ANN, version="1.2", reason="later"))
+    line.hears(PromoteRequested(by=ANN, version="1.1"))
+    line.approves(BOB)
+    line.hears(PromoteRequested(by=ANN, version="1.2"))
+    assert line.release("1.2").passed == ("beta",)
+    assert line.kinds("1.2", "one-box")[-1] == "order"
+    line.approves(CAROL)
+    assert line.occupant("one-box") == ("1.1", "deploying")
+
+
 def test_rule_03_a_queue_lets_the_first_in_first():
     line = waiting_behind(Order.QUEUE, "1.1", "1.2")
     assert line.release("1.1").is_live
@@ -517,6 +533,17 @@ def test_rule_05_batches_take_one_of_each_zone_in_turn():
     line = Line(pipeline(quick("beta", targets=targets, batch=all_at_once), groups=(), alarms=()))
     line.announces("1.1")
     assert started(line, "beta") == ["a1", "b1", "c1", "a2", "b2", "a3"]
+
+
+def test_rule_05_a_rollback_takes_one_of_each_zone_in_turn_as_well():
+    zones = tuple(Target(name=n, zone=z) for n, z in (("a1", "a"), ("a2", "a"), ("b1", "b"), ("b2", "b")))
+    wide = replace(stage("wave-1"), targets=zones, batch=Batch(forward_percent=50, back_percent=50, healthy_percent=50))
+    line = Line(pipeline(wide, groups=(), alarms=()))
+    line.travels("1.0")
+    line.passes(timedelta(hours=3))
+    line.travels("1.1")
+    line.hears(RollbackRequested(by=ANN, reason="slow"))
+    assert [e.target for e in line.pending(StartDeployment)] == ["a1", "b1"]
 
 
 def test_rule_05_a_rollback_may_use_its_own_larger_batch():

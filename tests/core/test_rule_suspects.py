@@ -67,6 +67,14 @@ def test_rule_08_the_whole_stage_joins_one_target_that_goes_back_alone():
     assert line.state.pages == (), "it is one rollback, so nothing was within the guard"
 
 
+def test_rule_14_neither_does_one_target_that_goes_back_alone_hold_up_a_person():
+    line = half_way()
+    line.hears(RollbackRequested(by=ANN, scope_name="wave-1", reason="all of it"))
+    line.deploys()
+    assert [line.runs(t) for t in "abcd"] == ["1.0"] * 4
+    assert line.release("1.1").status.kind == "rolled_back"
+
+
 def test_rule_08_what_stands_still_after_a_failed_target_goes_back_too():
     line = half_way()
     line.deploys()

@@ -126,6 +126,42 @@ def test_rule_26_of_a_cancelled_release_it_is_left_mixed():
     assert line.occupant("beta") == ("", "")
 
 
+def test_rule_12_cancelled_half_way_is_said_and_a_rollback_levels_it():
+    line, key = taken()
+    line.hears(CancelRequested(by=ANN, version="1.1", reason="no"))
+    line.hears(DeploymentCancelled(key=key))
+    assert line.occupant("beta") == ("", "")
+    told = line.said("left_uneven")[0].sentence
+    assert (
+        told == "beta is mixed now: beta is half way. `rollback shop in beta` levels it, and so does the next release."
+    )
+    line.hears(RollbackRequested(by=ANN, scope_name="beta", reason="level it"))
+    assert [mark.version for mark in line.state.bad] == ["1.1"], "not 1.0, which ran there before"
+    line.effects.clear()
+    at = line.state.target("beta").deployment
+    assert at is not None
+    line.hears(DeploymentSucceeded(key=at.key))
+    assert line.runs("beta") == "1.0"
+    assert line.state.target("beta").mixed_with is None
+
+
+def test_rule_12_cancelled_between_targets_says_which_runs_what():
+    line = Line(pipeline(stage("wave-1", "a", "b"), groups=(), alarms=()))
+    line.travels("1.0")
+    line.announces("1.1")
+    line.deploys(one_at_a_time=True)
+    assert (line.runs("a"), line.runs("b")) == ("1.1", "1.0")
+    line.hears(CancelRequested(by=ANN, version="1.1", reason="no"))
+    at = line.state.target("b").deployment
+    assert at is not None
+    line.hears(DeploymentFailed(key=at.key, reason="refused", nothing_begun=True))
+    assert "wave-1 is mixed now: 1.1 runs on a and 1.0 runs on b." in line.said("left_uneven")[0].sentence
+    line.hears(RollbackRequested(by=ANN, scope_name="wave-1", reason="level it"))
+    line.effects = [e for e in line.effects if getattr(e, "is_rollback", False)]
+    line.deploys()
+    assert (line.runs("a"), line.runs("b")) == ("1.0", "1.0")
+
+
 def test_rule_26_cancelled_by_another_hand_is_a_failure():
     line, key = taken()
     line.hears(DeploymentCancelled(key=key))
