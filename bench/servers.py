@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import logging
 import os
 import re
 import signal
@@ -81,12 +80,11 @@ async def andon(more: int = 0) -> AsyncIterator[int]:
     from bot.adapter_settings import deployer_problems, test_problems
     from bot.app import running
     from bot.definitions import load_directory
+    from bot.lean import begin_logging, rest_collector
     from bot.settings import Settings
     from bot.slack_dispatch import nothing
 
-    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for name in ("apscheduler", "slack_bolt", "slack_sdk"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    begin_logging("INFO")
     settings = Settings.from_environment(os.environ)
     definitions = load_directory(settings.config, deployer_problems, test_problems)
     async with running(settings, definitions, company.parts(company.outside())) as app:
@@ -94,6 +92,7 @@ async def andon(more: int = 0) -> AsyncIterator[int]:
         for number in range(more):
             app.slack.switchboard.commands.by_name[f"/other-{number}"] = nothing
             app.slack.switchboard.actions.by_name[f"other-{number}"] = nothing
+        rest_collector()
         yield app.port
 
 

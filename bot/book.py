@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Protocol, get_args
 
 from bot.clock import Clock
@@ -19,6 +20,7 @@ from core.releases.world import ANDON, Actor, Outage, Via, World
 from storage.codec import mended
 from storage.errors import CodecError
 from storage.journal import Entry, Head, Loaded, Transaction
+from storage.lanes import Birth, Born
 from storage.records import OUTAGES_KEPT
 
 log = logging.getLogger("andon.decisions")
@@ -26,6 +28,10 @@ log = logging.getLogger("andon.decisions")
 NEVER_TWICE_WITHIN = timedelta(seconds=1)
 """A wake-up asked for now or earlier comes after this: the present has just been settled."""
 _COMMANDS: tuple[type, ...] = get_args(Command)
+
+
+Line = tuple[str, int, str, str, str]
+"""For the log: pipeline, number of the event, its kind, who, and the topics that were told; never what was said."""
 
 
 class UnknownPipeline(AndonError):
@@ -86,8 +92,20 @@ class Known:
 class Book:
     """What the writing thread knows: what is committed, and what the batch under way makes of it."""
 
-    def __init__(self, rules: Rules, clock: Clock, publish: Callable[..., None], *, is_shared: bool = False) -> None:
-        """`is_shared`: other replicas write to the same database."""
+    def __init__(
+        self,
+        rules: Rules,
+        clock: Clock,
+        publish: Callable[..., None],
+        birth: Callable[[], Birth | None],
+        *,
+        is_shared: bool = False,
+    ) -> None:
+        """`birth` is asked on the writing thread: whether this process delivers, and how much it can take on.
+
+        `is_shared`: other replicas write to the same database.
+        """
+        self.birth = birth
         self._is_shared = is_shared
         self._rules = rules
         self._clock = clock
@@ -102,8 +120,7 @@ class Book:
         self._looked_at: set[str] = set()
         self._answers: dict[tuple[str, str], tuple[str, bool]] = {}
         self._world = self._committed_world
-        self._has_effects = False
-        self._lines: list[tuple[str, int, str, str, str]] = []
+        self._lines: list[Line] = []
 
     def look_again(self, transaction: Transaction, about: Sequence[tuple[str, str]]) -> None:
         """Read anew what is about to be decided on, and which deliveries came before."""
@@ -117,18 +134,17 @@ class Book:
         for pipeline_id in (*self._batch, *self._looked_at):
             self._committed.pop(pipeline_id, None)
 
-    def commit(self) -> Publish:
+    def commit(self, born: Born) -> Publish:
         """It is on disk; returns what tells everybody."""
         self._committed |= self._batch
         self._committed_world = self._world
-        batch, world, has_effects, lines = self._batch, self._world, self._has_effects, self._lines
+        return partial(self._publish, self._batch, self._world, born, self._lines)
 
-        def tell() -> None:
-            for line in lines:
-                log.info("%s #%d %s by %s: %s", *line)
-            self._publish(batch, world, has_effects=has_effects)
-
-        return tell
+    @staticmethod
+    def log(lines: Iterable[Line]) -> None:
+        """One line for each decision."""
+        for line in lines:
+            log.info("%s #%d %s by %s: %s", *line)
 
     def load(self, transaction: Transaction) -> None:
         """Read everything that is stored."""
@@ -229,7 +245,6 @@ class Book:
             if topics or isinstance(step.event, _COMMANDS):
                 self._lines.append((pipeline_id, head.version, step.kind, entry.actor.id, " ".join(topics)))
         self._keep(step, Known(state, head, wake_at), text)
-        self._has_effects = self._has_effects or bool(decision.effects)
         return Answer(text, state)
 
     def _create(self, step: _Step) -> Answer:

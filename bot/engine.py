@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from bot.book import Answer, Book, Known, Refused, Rules, UnknownPipeline
+from bot.book import Answer, Book, Known, Line, Refused, Rules, UnknownPipeline
 from bot.clock import Clock
 from bot.writer import Writer
 from core.releases.events import Event, WorldChanged
@@ -23,6 +23,7 @@ from core.releases.state import PipelineState
 from core.releases.world import Outage, World
 from storage.history import HistoryLine
 from storage.journal import Loaded, Store, Transaction
+from storage.lanes import Birth, Born
 
 __all__ = ["Answer", "Engine", "HistoryLine", "Rules", "UnknownPipeline", "no_checkpoint"]
 
@@ -36,6 +37,20 @@ LOOK_AGAIN_AFTER = timedelta(seconds=1)
 
 def no_checkpoint(_name: str) -> None:
     """What a checkpoint is outside tests."""
+
+
+class Deliverer(Protocol):
+    """Who delivers effects."""
+
+    @property
+    def birth(self) -> Birth | None:
+        """How much can be taken on; None where nothing is delivered at present."""
+
+    def take(self, born: Born) -> None:
+        """Deliver what was claimed, and look at the lanes that have news; on the loop."""
+
+    def look(self, *, within: timedelta = timedelta()) -> None:
+        """Look everywhere, by then."""
 
 
 class Engine:
@@ -54,12 +69,12 @@ class Engine:
         """`longest_gap`: without a sign of life for longer, Andon counts as having been down; None: never."""
         self.clock = clock
         self.checkpoint = checkpoint
-        self.effects_waiting = asyncio.Event()
-        """Set when effects were committed; whoever delivers them clears it."""
+        self.deliverer: Deliverer | None = None
+        """Who delivers effects here; without one they wait in the database."""
         self.wakes_changed = asyncio.Event()
         """Set when a pipeline wants to be woken earlier than any before; whoever wakes clears it."""
         self._store = store
-        self._book = Book(rules, clock, self._publish, is_shared=not store.is_exclusive)
+        self._book = Book(rules, clock, self._publish, self._birth, is_shared=not store.is_exclusive)
         self._writer = Writer(store, self._book, checkpoint, self._ended)
         self._readers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="andon-reader")
         self._shared = store.shared
@@ -79,7 +94,7 @@ class Engine:
         if self._store.is_exclusive:
             await self.run(lambda transaction: transaction.outbox.expire(self.now()))
         await self.beat()
-        self.effects_waiting.set()
+        self.look_for_effects()
 
     async def close(self) -> None:
         """Write what waits and end; the store is closed by whoever opened it."""
@@ -92,7 +107,7 @@ class Engine:
 
     def _ended(self) -> None:
         """Nobody waits on for news that will not come."""
-        self.effects_waiting.set()
+        self.look_for_effects()
         self.wakes_changed.set()
 
     @property
@@ -261,7 +276,16 @@ class Engine:
         if self._wakes.put(pipeline_id, at):
             self.wakes_changed.set()
 
-    def _publish(self, changed: Mapping[str, Known], world: World, *, has_effects: bool) -> None:
+    def look_for_effects(self, *, within: timedelta = timedelta()) -> None:
+        """Somebody else may have left something to deliver."""
+        if self.deliverer is not None:
+            self.deliverer.look(within=within)
+
+    def _birth(self) -> Birth | None:
+        """Asked on the writing thread; a figure that is a moment old does no harm."""
+        return None if self.deliverer is None else self.deliverer.birth
+
+    def _publish(self, changed: Mapping[str, Known], world: World, born: Born, lines: Sequence[Line]) -> None:
         """What was committed becomes what everybody reads. Runs on the loop."""
         new = {key: known.state for key, known in changed.items() if key not in self._states}
         if new:
@@ -275,8 +299,11 @@ class Engine:
             elif self._wakes.put(pipeline_id, known.wake_at):
                 self.wakes_changed.set()
         self._world = world
-        if has_effects:
-            self.effects_waiting.set()
+        if self.deliverer is not None and (born.claims or born.lanes):
+            self.deliverer.take(born)
+        if lines:
+            # Whoever asked is answered first.
+            asyncio.get_running_loop().call_soon(self._book.log, lines)
 
 
 class _Wakes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import timedelta
 
 from bot.engine import Engine
 from storage.errors import StorageError
@@ -18,6 +19,7 @@ from storage.shared import Shared
 log = logging.getLogger("andon.replicas")
 
 AGAIN_AFTER = 1.0
+OTHERS_EFFECTS = timedelta(seconds=1)
 TOGETHER = 0.05
 """Seconds after a look in which news gather for the next one: under load they are many, and one read serves all."""
 
@@ -42,7 +44,7 @@ class Listening:
                 try:
                     async with self._shared.listening() as news:
                         await self._engine.catch_up()
-                        self._engine.effects_waiting.set()
+                        self._engine.look_for_effects()
                         async for heard in news:
                             self._hear(heard)
                 except StorageError as error:
@@ -62,7 +64,8 @@ class Listening:
                 self._behind[name] = version
         self._is_world_behind |= news.is_world
         if news.has_effects:
-            self._engine.effects_waiting.set()
+            # Whoever decided delivers it, as a rule; this is for what it has no room for.
+            self._engine.look_for_effects(within=OTHERS_EFFECTS)
         if self._behind or self._is_world_behind:
             self._at_rest.clear()
             self._waiting.set()

@@ -14,6 +14,11 @@ an attempt was made, and a courier whose `claimed.attempts` is above one looks f
 key already. That, and nothing else, is how "at least once" becomes "once" outside. A claim carries a fencing number:
 whoever lost its lease cannot end the next one's claim. Leases are renewed while a delivery takes longer.
 
+What finds its lane free is claimed in the very commit that decides it (`Birth`), and goes out as soon as that is on
+disk. All else is done in *rounds*: one commit ends what was delivered and claims what comes next in the lanes that have
+news. Rounds keep their distance, so that many share one; a deployment, a cancel or a page never waits for that. Now
+and then a round looks everywhere: at what was there at the start, and at what a process that died has left.
+
 What a courier finds out it submits to the engine as an event, and only then returns `Done`: a crash in between repeats
 the call and the report, and both are recognised, by key and by dedupe key. `Again` means that it is known how things
 stand, and that there is more to do: it starts the count of attempts anew. An error keeps the count, which drives the
@@ -26,6 +31,7 @@ bug; it is logged with a reference, repeated a few times and then buried, so tha
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,10 +41,10 @@ from typing import get_args
 
 from bot.engine import Engine
 from core.errors import PermanentError, TransientError
-from core.releases.effects import Effect
+from core.releases.effects import Effect, is_for_readers
 from storage.errors import StorageError
 from storage.journal import Transaction
-from storage.lanes import Buried, Claimed
+from storage.lanes import Birth, Born, Buried, Claimed
 
 __all__ = ["Again", "Buried", "Bury", "Claimed", "Courier", "Delivered", "Done", "Outbox", "back_off"]
 
@@ -48,6 +54,9 @@ FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(minutes=5)
 LEASE = timedelta(seconds=60)
 AT_ONCE = 256
+BETWEEN_ROUNDS = 0.02
+"""Seconds between rounds that only end and begin what people read."""
+LOOK_EVERY = timedelta(seconds=15)
 SURPRISES = 8
 """Attempts after which an effect whose delivery ends in something unexpected is buried."""
 
@@ -85,6 +94,16 @@ class _Failed:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What came of a round; `later`: when to look at a lane again, `left`: lanes there was no room for."""
+
+    claims: Sequence[Claimed]
+    later: Mapping[str, datetime]
+    left: Sequence[str]
+    lost: Sequence[Claimed]
+
+
 class Outbox:
     """Delivers what is due, by one courier for each kind of effect."""
 
@@ -108,25 +127,55 @@ class Outbox:
         self._on_buried = on_buried
         self._at_once = at_once
         self._lease = lease
-        self._news = engine.effects_waiting
         self._flying: dict[asyncio.Task[None], Claimed] = {}
+        self._over: list[tuple[Claimed, Delivered | _Failed]] = []
+        self._lanes: set[str] = set()
+        self._later: list[tuple[datetime, str]] = []
+        self._look_at: datetime | None = None
         self._renew_at: datetime | None = None
-        self._is_running = False
+        self._round_at = 0.0
+        self._news = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._is_running = self._is_active = False
         self._idle = asyncio.Event()
+        engine.deliverer = self
+
+    @property
+    def birth(self) -> Birth | None:
+        """How much may be claimed where it is decided; read on the writing thread too."""
+        return Birth(self._lease, max(0, self._at_once - len(self._flying))) if self._is_active else None
+
+    def take(self, born: Born) -> None:
+        """Begin what was claimed in the commit that decided it, and look at the lanes that have news."""
+        for claimed in born.claims:
+            self._begin(claimed)
+        if born.lanes:
+            self._lanes |= born.lanes
+            self._tell(is_urgent=not all(is_for_readers(lane) for lane in born.lanes))
+
+    def look(self, *, within: timedelta = timedelta()) -> None:
+        """Look everywhere, at once or within this time."""
+        by = self._engine.now() + within
+        if self._look_at is None or by < self._look_at:
+            self._look_at = by
+        self._tell(is_urgent=not within)
 
     async def run(self) -> None:
         """Deliver until cancelled (or stopped dead, by whatever did it)."""
-        self._is_running = True
+        self._is_running = self._is_active = True
         try:
             while True:
+                await self._keep_distance()
                 self._news.clear()
-                until = await self._begin_or_wait()
-                if not self._flying and not self._news.is_set() and (until is None or until > self._engine.now()):
+                self._hurry.clear()
+                until = await self._round_or_wait()
+                is_quiet = not self._flying and not self._over and not self._news.is_set()
+                if is_quiet and (until is None or until > self._engine.now()):
                     self._idle.set()
                 await self._engine.clock.wait(until, self._news)
                 self._idle.clear()
         finally:
-            self._is_running = False
+            self._is_running = self._is_active = False
             await self._end()
 
     async def settle(self) -> None:
@@ -137,16 +186,19 @@ class Outbox:
                 self._raise_if_dead()
                 await asyncio.sleep(0)
             return
+        self._is_active = True
         try:
             while True:
                 self._news.clear()
-                await self._begin_due()
-                if not self._flying and not self._news.is_set():
+                self._look_at = None
+                await self._round()
+                if not self._flying and not self._over and not self._news.is_set():
                     return
-                if self._flying:
+                if self._flying and not self._over:
                     await asyncio.wait(self._flying, return_when=asyncio.FIRST_COMPLETED)
                     await asyncio.sleep(0)
         finally:
+            self._is_active = False
             await self._end()
 
     async def buried(self, limit: int = 50) -> Sequence[Buried]:
@@ -157,48 +209,104 @@ class Outbox:
         """How many effects are open, and how many were given up."""
         return await self._engine.read(lambda t: (t.outbox.count_open(), t.outbox.count_buried()))
 
-    # ---- claiming ---------------------------------------------------------------------------------------------------
+    # ---- rounds -----------------------------------------------------------------------------------------------------
 
-    async def _begin_or_wait(self) -> datetime | None:
-        """Begin what is due; when to look again. A database that is down is asked again in a second."""
+    def _tell(self, *, is_urgent: bool) -> None:
+        self._news.set()
+        if is_urgent:
+            self._hurry.set()
+
+    async def _keep_distance(self) -> None:
+        """Let a moment pass since the last round, unless something cannot wait."""
+        loop = asyncio.get_running_loop()
+        left = self._round_at + BETWEEN_ROUNDS - loop.time()
+        if left > 0 and not self._hurry.is_set():
+            soon = loop.call_later(left, self._hurry.set)
+            await self._hurry.wait()
+            soon.cancel()
+        self._round_at = loop.time()
+
+    async def _round_or_wait(self) -> datetime | None:
+        """One round; when to look again. A database that is down is asked again in a second."""
         try:
-            return await self._begin_due()
+            return await self._round()
         except StorageError as error:
             log.warning("nothing can be claimed: %s", error.message)
             return self._engine.now() + FIRST_PAUSE
 
-    async def _begin_due(self) -> datetime | None:
+    async def _round(self) -> datetime | None:
+        """End what is over, claim what comes next; when the next round is due if nothing happens."""
         self._raise_if_dead()
         now = self._engine.now()
         free = self._at_once - len(self._flying)
+        over, self._over = self._over, []
         renewed = tuple(self._flying.values()) if self._renew_at is not None and now >= self._renew_at else ()
+        is_wide = self._look_at is None or now >= self._look_at
+        lanes = self._take_lanes(now) | {claimed.lane for claimed, _ in over}
 
-        def work(transaction: Transaction) -> tuple[list[Claimed], datetime | None]:
+        def work(transaction: Transaction) -> _Found:
             transaction.outbox.renew(renewed, now + self._lease)
-            claims = transaction.outbox.claim(now, lease=self._lease, limit=free) if free > 0 else []
-            return claims, transaction.outbox.next_due()
+            lost = [claimed for claimed, outcome in over if not _write(transaction, claimed, outcome)]
+            if is_wide:
+                claims = transaction.outbox.claim(now, lease=self._lease, limit=free) if free > 0 else []
+                return _Found(
+                    claims, transaction.outbox.postponed(now), sorted(lanes) if free <= len(claims) else (), lost
+                )
+            return _Found(*transaction.outbox.claim_in(sorted(lanes), now, lease=self._lease, limit=free), lost)
 
-        claims, next_due = await self._engine.run(work)
-        behind = {c.pipeline_id: c.version for c in claims if self._engine.version(c.pipeline_id) < c.version}
+        try:
+            found = await self._engine.run(work)
+        except StorageError:
+            # Nothing was written: it is tried again, as long as these claims are ours.
+            self._over += [(claimed, outcome) for claimed, outcome in over if claimed.claimed_until > now]
+            self._lanes |= lanes
+            raise
+        for claimed in found.lost:
+            log.warning("%s %s was taken over by another worker", claimed.kind, claimed.key)
+        version = self._engine.version
+        behind = {c.pipeline_id: c.version for c in found.claims if version(c.pipeline_id) < c.version}
         if behind:
             # Another replica decided it; whoever delivers it must see what that one saw.
             await self._engine.catch_up(behind)
-        for claimed in claims:
-            task = asyncio.create_task(self._deliver(claimed), name=f"deliver {claimed.kind} {claimed.key}")
-            self._flying[task] = claimed
-            task.add_done_callback(self._landed)
-        if renewed or self._renew_at is None:
+        for claimed in found.claims:
+            self._begin(claimed)
+        self._lanes.update(found.left)
+        for lane, at in found.later.items():
+            heapq.heappush(self._later, (at, lane))
+        if is_wide:
+            # What found no room is looked for again as soon as there is some.
+            self._look_at = now + min(LOOK_EVERY, self._lease / 4) if free > len(found.claims) else now
+        return self._next_round(now, is_renewed=bool(renewed))
+
+    def _take_lanes(self, now: datetime) -> set[str]:
+        """The lanes that have news, or whose time has come."""
+        lanes, self._lanes = self._lanes, set()
+        while self._later and self._later[0][0] <= now:
+            lanes.add(heapq.heappop(self._later)[1])
+        return lanes
+
+    def _next_round(self, now: datetime, *, is_renewed: bool) -> datetime | None:
+        if is_renewed or self._renew_at is None:
             self._renew_at = now + self._lease / 3
         if not self._flying:
             self._renew_at = None
-        if free <= len(claims):
+        if len(self._flying) >= self._at_once:
             # Whoever lands first makes room; until then there is nothing to look for.
             return self._renew_at
-        return min((at for at in (next_due, self._renew_at) if at is not None), default=None)
+        due = self._later[0][0] if self._later else None
+        return min((at for at in (due, self._renew_at, self._look_at) if at is not None), default=None)
+
+    def _begin(self, claimed: Claimed) -> None:
+        task = asyncio.create_task(self._deliver(claimed), name=f"deliver {claimed.kind} {claimed.key}")
+        self._flying[task] = claimed
+        if self._renew_at is None:
+            self._renew_at = claimed.claimed_until - self._lease * 2 / 3
+            self._news.set()
+        task.add_done_callback(self._landed)
 
     def _landed(self, task: asyncio.Task[None]) -> None:
-        del self._flying[task]
-        self._news.set()
+        claimed = self._flying.pop(task)
+        self._tell(is_urgent=not is_for_readers(claimed.lane))
         if task.cancelled():
             return
         crash = task.exception()
@@ -225,14 +333,7 @@ class Outbox:
             log.error("%s %s is given up: %s", claimed.kind, claimed.key, outcome.reason)
             outcome = await self._guarded(claimed, self._tell_core(outcome))
         self._engine.checkpoint(f"deliver:after:{claimed.kind}:{claimed.key}")
-        try:
-            is_ours = await self._engine.run(lambda transaction: _write(transaction, claimed, outcome))
-        except StorageError as error:
-            # The lease runs out, and it is delivered again: to who knows its key.
-            log.warning("the end of %s %s is not recorded: %s", claimed.kind, claimed.key, error.message)
-            return
-        if not is_ours:
-            log.warning("%s %s was taken over by another worker", claimed.kind, claimed.key)
+        self._over.append((claimed, outcome))
 
     async def _call(self, claimed: Claimed) -> Delivered:
         try:

@@ -11,6 +11,7 @@ import sys
 from bot.adapter_settings import deployer_problems, test_problems
 from bot.app import build
 from bot.definitions import Definitions, load_directory
+from bot.lean import begin_logging, rest_collector
 from bot.settings import Settings, SettingsError
 from core.errors import AndonError
 
@@ -22,12 +23,7 @@ STARTED_ANEW = 75
 
 def run() -> int:
     """Run until told to end; returns the exit code."""
-    logging.basicConfig(
-        level=os.environ.get("ANDON_LOG", "INFO").upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
-    # These write a line for every job and every request.
-    for name in ("alembic", "apscheduler", "slack_bolt", "slack_sdk"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    begin_logging(os.environ.get("ANDON_LOG", "INFO").upper())
     try:
         settings = Settings.from_environment(os.environ)
         definitions = _definitions(settings)
@@ -58,6 +54,7 @@ async def _run(settings: Settings, definitions: Definitions) -> int:
         app.run()
         for sentence in app.sentences:
             log.info("%s", sentence)
+        rest_collector()
         log.info("Andon is up at http://%s:%d with %d pipelines.", settings.host, app.port, len(app.engine.pipelines()))
         waits = [asyncio.ensure_future(event.wait()) for event in (told_to_end, app.ended)]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

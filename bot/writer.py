@@ -22,6 +22,7 @@ from core.errors import AndonError
 from storage.dialects import explain
 from storage.errors import StorageError, StorageUnavailable, VersionConflict
 from storage.journal import Store, Transaction
+from storage.lanes import Birth, Born
 
 T = TypeVar("T")
 Publish = Callable[[], None]
@@ -46,7 +47,10 @@ class Memory(Protocol):
     def undo(self) -> None:
         """Nothing of the batch was written."""
 
-    def commit(self) -> Publish:
+    def birth(self) -> Birth | None:
+        """What may be claimed in the commit that decides it; None if nobody here delivers."""
+
+    def commit(self, born: Born) -> Publish:
         """It is on disk; what is returned is called on the loop, before anybody is answered."""
 
 
@@ -125,7 +129,11 @@ class Writer:
     def _live(self) -> None:
         carrier = _Carrier(BaseException)
         with carrier:
-            while (batch := self._take()) and self.crash is None:
+            while batch := self._take():
+                # Noted first: whoever is in it must hear of a crash that came while it was taken.
+                self._under_way = batch
+                if self.crash is not None:
+                    break
                 self._write(batch)
         self.crash = self.crash or carrier.error
         assert self._loop is not None
@@ -151,7 +159,6 @@ class Writer:
         return batch
 
     def _write(self, batch: Sequence[_Piece[Any]]) -> None:
-        self._under_way = batch
         error = self._attempt(batch)
         for _ in range(TRIES - 1):
             if not isinstance(error, VersionConflict):
@@ -185,7 +192,9 @@ class Writer:
         """Write a batch and have it answered, or return why nothing of it was written."""
         self._book.begin()
         carrier = _Carrier(Exception)
+        born = Born()
         with carrier, self._store.transaction() as transaction:
+            transaction.birth, transaction.born = self._book.birth(), born
             if is_again:
                 self._book.look_again(transaction, [piece.about for piece in batch if piece.about is not None])
             # What needs the database in between goes first: what decides is gathered, and written in one go.
@@ -201,7 +210,7 @@ class Writer:
             self._book.undo()
             return carrier.error
         self._checkpoint("commit:after")
-        self._answer_later(batch, self._book.commit())
+        self._answer_later(batch, self._book.commit(born))
         return None
 
     def _answer_later(self, batch: Sequence[_Piece[Any]], publish: Publish | None) -> None:

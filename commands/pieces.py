@@ -75,8 +75,9 @@ def pipelines_named(subject: str, pipelines: Mapping[str, PipelineState]) -> tup
     """The pipelines of a service, or the one pipeline of this id; by id."""
     if subject in pipelines and pipelines[subject].definition.service != subject:
         return (pipelines[subject],)
-    found = [state for state in pipelines.values() if state.definition.service == subject]
-    return tuple(sorted(found, key=lambda state: state.id))
+    # An id is `service` or `service/pipeline`. Comparing ids is a tenth of the work of looking into every state.
+    further = f"{subject}/"
+    return tuple(pipelines[id_] for id_ in sorted(i for i in pipelines if i == subject or i.startswith(further)))
 
 
 def take_subject(h: Hearing) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +30,7 @@ from storage.errors import StorageUnavailable, VersionConflict
 from storage.history import History
 from storage.installations import Installations
 from storage.instants import from_number_or_none, to_number, to_number_or_none
-from storage.lanes import Lanes
+from storage.lanes import Birth, Born, Lanes
 from storage.migrate import migrate
 from storage.records import Inbox, Liveness, Messages, Tokens, Worlds
 from storage.tables import definitions, pipelines
@@ -98,6 +98,8 @@ class Gathered:
     events: Sequence[hot.Row]
     seen: Sequence[hot.Row]
     effects: Sequence[hot.Row]
+    objects: Sequence[Effect]
+    """The effects themselves, in the order of their rows."""
 
 
 class Transaction:
@@ -112,6 +114,10 @@ class Transaction:
         self._events: list[hot.Row] = []
         self._seen: list[hot.Row] = []
         self._effects: list[hot.Row] = []
+        self._objects: list[Effect] = []
+        self.birth: Birth | None = None
+        """Effects that find their lane free are claimed in this transaction, for whoever set this to deliver."""
+        self.born = Born()
 
     @property
     def connection(self) -> Connection:
@@ -225,6 +231,7 @@ class Transaction:
     def put_effects(self, pipeline_id: str, effects: Sequence[Effect], at: datetime) -> None:
         """Have these delivered, due at once. Keys are unique within a pipeline; raises KeyReused when written."""
         self._effects.extend(self.outbox_rows(pipeline_id, effects, at))
+        self._objects.extend(effects)
 
     def outbox_rows(self, pipeline_id: str, effects: Sequence[Effect], at: datetime) -> list[hot.Row]:
         """Effects as rows; raises CodecError before anything is written."""
@@ -282,8 +289,8 @@ class Transaction:
         """Write what was gathered. Raises VersionConflict, KeyReused or the database's errors."""
         if not (self._changes or self._events or self._seen or self._effects):
             return
-        gathered = Gathered(self._changes, self._events, self._seen, self._effects)
-        self._changes, self._events, self._seen, self._effects = {}, [], [], []
+        gathered = Gathered(self._changes, self._events, self._seen, self._effects, self._objects)
+        self._changes, self._events, self._seen, self._effects, self._objects = {}, [], [], [], []
         self._write(gathered)
 
     def _write(self, gathered: Gathered) -> None:
@@ -293,7 +300,10 @@ class Transaction:
         if gathered.seen:
             self.statements.insert_seen.many(self._connection, gathered.seen)
         if gathered.effects:
-            self.outbox.insert(gathered.effects)
+            birth = self.birth and replace(self.birth, room=self.birth.room - len(self.born.claims))
+            born = self.outbox.insert(gathered.effects, gathered.objects, birth)
+            self.born.claims += born.claims
+            self.born.lanes |= born.lanes
 
     def _flush_changes(self, changes: Mapping[str, Change]) -> None:
         saves: list[hot.Row] = []
@@ -317,6 +327,7 @@ class Transaction:
         connection = self.connection
         self._depth += 1
         name = f"piece_{self._depth}"
+        claims, lanes = len(self.born.claims), frozenset(self.born.lanes)
         # Said plainly, because SQLAlchemy's own nested transactions compile these words anew each time.
         connection.exec_driver_sql(f"SAVEPOINT {name}")
         try:
@@ -324,6 +335,8 @@ class Transaction:
             self.flush()
         except BaseException:
             connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {name}")
+            del self.born.claims[claims:]
+            self.born.lanes &= lanes
             raise
         finally:
             connection.exec_driver_sql(f"RELEASE SAVEPOINT {name}")

@@ -7,9 +7,8 @@ attempt that was cut short is known to have been one.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -30,6 +29,8 @@ _CARD = RefreshCard.__name__
 _KEY, _PIPELINE, _LANE, _KIND, _SCHEMA, _BODY, _DUE = (
     hot.OUTBOX.index(name) for name in ("key", "pipeline_id", "lane", "kind", "schema", "body", "due_at")
 )
+_STATE = hot.OUTBOX.index("state")
+assert hot.OUTBOX[_STATE : _STATE + 5] == ("state", "attempts", "due_at", "claimed_until", "fence")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,22 @@ class Claimed:
     """Of its pipeline, when it was claimed: who delivers it must know at least as much."""
 
 
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """What is claimed in the commit that decides it: up to `room` effects whose lane is free, each for `lease`."""
+
+    lease: timedelta
+    room: int
+
+
+@dataclass(slots=True)
+class Born:
+    """What came of the effects of a transaction: those that were claimed at once, and the lanes to look at."""
+
+    claims: list[Claimed] = field(default_factory=list)
+    lanes: set[str] = field(default_factory=set)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Buried:
     """An effect that was given up."""
@@ -61,6 +78,15 @@ class Buried:
     attempts: int
     created_at: datetime
     reason: str
+
+
+@dataclass(slots=True)
+class _Stand:
+    """How a lane stands as effects are added to it; `card` is the place of one that waits."""
+
+    is_claimed: bool
+    is_free: bool
+    card: int | None
 
 
 class Lanes:
@@ -79,9 +105,82 @@ class Lanes:
             rows.append((effect.key, pipeline_id, where, kind, codec.schema, body, "pending", 0, at, None, 0, "", at))
         return rows
 
-    def insert(self, rows: Sequence[hot.Row]) -> None:
-        """Add effects. One that is there already, word for word, is a repeat; the same key for another is KeyReused."""
-        new = self._without_covered(rows)
+    def insert(self, rows: Sequence[hot.Row], effects: Sequence[Effect], birth: Birth | None) -> Born:
+        """Add effects. One that is there already, word for word, is a repeat; the same key for another is KeyReused.
+
+        With a `birth`, what stands first in its lane is claimed at once: whoever decided it delivers it, and no second
+        commit is needed before the call goes out.
+
+        A card is drawn as things are when it is delivered, so one that still waits in its lane covers every later
+        one. Its place is kept, which matters: what is told in a thread needs the card it hangs on.
+        """
+        born = Born()
+        waiting: list[hot.Row] = []
+        cards: dict[str, int] = {}
+        drawn: dict[str, bool] = {}
+        room = birth.room if birth is not None else 0
+        stands = {where: self._stand(where) for where in {row[_LANE] for row in rows}}
+        for row, effect in zip(rows, effects, strict=True):
+            where = row[_LANE]
+            stand = stands[where]
+            is_at_once = isinstance(effect, RefreshCard) and effect.at_once
+            if row[_KIND] == _CARD:
+                if drawn.get(where) is not None and drawn[where] >= is_at_once:
+                    continue
+                if where in cards or stand.card is not None:
+                    if is_at_once and where in cards:
+                        waiting[cards[where]] = row
+                    elif is_at_once and stand.card is not None:
+                        self._supersede(stand.card, row)
+                        born.lanes.add(where)
+                    continue
+            if birth is not None and room > 0 and stand.is_free:
+                stand.is_free = False
+                stand.is_claimed = True
+                if row[_KIND] == _CARD:
+                    drawn[where] = is_at_once
+                if (claimed := self._claimed_at_birth(row, effect, birth)) is not None:
+                    born.claims.append(claimed)
+                    room -= 1
+                continue
+            if not stand.is_claimed:
+                born.lanes.add(where)
+            stand.is_free = False
+            if row[_KIND] == _CARD:
+                cards[where] = len(waiting)
+            waiting.append(row)
+        self._insert(waiting)
+        return born
+
+    def _stand(self, where: str) -> _Stand:
+        transaction = self._transaction
+        is_claimed, is_open, card = transaction.statements.lane_state.rows(transaction.connection, (where,))[0]
+        return _Stand(is_claimed=bool(is_claimed), is_free=not is_open, card=card)
+
+    def _claimed_at_birth(self, row: hot.Row, effect: Effect, birth: Birth) -> Claimed | None:
+        """The claim; None if the effect was there before."""
+        until = from_number(row[_DUE]) + birth.lease
+        at = to_number(until)
+        mine = (*row[:_STATE], "claimed", 1, at, at, 1, *row[_STATE + 5 :])
+        transaction = self._transaction
+        found = transaction.statements.insert_one_effect.rows(transaction.connection, mine)
+        if not found:
+            self._insert([row])
+            return None
+        return Claimed(
+            seq=found[0][0],
+            key=row[_KEY],
+            pipeline_id=row[_PIPELINE],
+            lane=row[_LANE],
+            kind=row[_KIND],
+            effect=effect,
+            attempts=1,
+            fence=1,
+            created_at=from_number(row[_DUE]),
+            claimed_until=until,
+        )
+
+    def _insert(self, new: Sequence[hot.Row]) -> None:
         if not new:
             return
         connection = self._transaction.connection
@@ -98,32 +197,6 @@ class Lanes:
                 msg = f"Two different effects of {pipeline_id} carry the key {key}."
                 raise KeyReused(msg)
 
-    def _without_covered(self, rows: Sequence[hot.Row]) -> list[hot.Row]:
-        """The effects that say something new.
-
-        A card is drawn as things are when it is delivered, so one that still waits in its lane covers every later
-        one. Its place is kept, which matters: what is told in a thread needs the card it hangs on.
-        """
-        lanes = {row[_LANE] for row in rows if row[_KIND] == _CARD}
-        if not lanes:
-            return list(rows)
-        statements, connection = self._transaction.statements, self._transaction.connection
-        found = {where: statements.waiting_card.rows(connection, (where,)) for where in lanes}
-        waiting = {where: rows_of[0][0] for where, rows_of in found.items() if rows_of}
-        new: list[hot.Row] = []
-        places: dict[str, int] = {}
-        for row in rows:
-            where = row[_LANE]
-            if row[_KIND] != _CARD or where not in waiting.keys() | places.keys():
-                places |= {where: len(new)} if row[_KIND] == _CARD else {}
-                new.append(row)
-            elif json.loads(row[_BODY])["at_once"]:
-                if where in places:
-                    new[places[where]] = row
-                else:
-                    self._supersede(waiting[where], row)
-        return new
-
     def _supersede(self, seq: int, row: hot.Row) -> None:
         """A card that cannot wait takes the place of one that would have."""
         changed = (row[_KEY], row[_BODY], row[_SCHEMA], row[_DUE], seq)
@@ -134,29 +207,59 @@ class Lanes:
         until = now + lease
         row = (to_number(now), to_number(until), limit)
         rows = self._transaction.statements.claim.rows(self._transaction.connection, row)
+        found = (self._read(claimed, until) for claimed in sorted(rows))
+        return [claimed for claimed in found if claimed is not None]
+
+    def claim_in(
+        self, lanes: Iterable[str], now: datetime, *, lease: timedelta, limit: int
+    ) -> tuple[list[Claimed], dict[str, datetime], list[str]]:
+        """Lease the heads of these lanes, up to `limit`.
+
+        Returns the claims, when to look again at lanes whose turn comes later, and the lanes left out by the limit.
+        """
+        until, connection, statements = now + lease, self._transaction.connection, self._transaction.statements
         claims: list[Claimed] = []
-        for seq, key, pipeline_id, where, kind, schema, body, attempts, fence, created_at, _, version in sorted(rows):
-            try:
-                effect = self._transaction.codec.decode_effect(kind, body, schema)
-            except CodecError as error:
-                self.end(seq, fence, "buried", error.message)
+        later: dict[str, datetime] = {}
+        left: list[str] = []
+        for where in lanes:
+            if len(claims) >= limit:
+                left.append(where)
                 continue
-            claims.append(
-                Claimed(
-                    seq=seq,
-                    key=key,
-                    pipeline_id=pipeline_id,
-                    lane=where,
-                    kind=kind,
-                    effect=effect,
-                    attempts=attempts,
-                    fence=fence,
-                    created_at=from_number(created_at),
-                    claimed_until=until,
-                    version=version,
-                )
-            )
-        return claims
+            turn = {rank: rest for rank, *rest in statements.turn.rows(connection, (to_number(now), where))}
+            ranks = (0,) if 0 in turn else (1, 2)
+            ready = [turn[rank][0] for rank in ranks if rank in turn and turn[rank][1] <= to_number(now)]
+            waits = [turn[rank][1] for rank in ranks if rank in turn and turn[rank][1] > to_number(now)]
+            if waits and 0 not in turn:
+                later[where] = from_number(min(waits))
+            if not ready:
+                continue
+            seq = ready[0]
+            row = (to_number(now), to_number(until), seq)
+            taken = statements.take.rows(connection, row)
+            claims += [c for c in (self._read(claimed, until) for claimed in taken) if c is not None]
+        return claims, later, left
+
+    def _read(self, row: hot.Row, until: datetime) -> Claimed | None:
+        """A claimed row; None if it cannot be read, and is buried."""
+        seq, key, pipeline_id, where, kind, schema, body, attempts, fence, created_at, _, version = row
+        try:
+            effect = self._transaction.codec.decode_effect(kind, body, schema)
+        except CodecError as error:
+            self.end(seq, fence, "buried", error.message)
+            return None
+        return Claimed(
+            seq=seq,
+            key=key,
+            pipeline_id=pipeline_id,
+            lane=where,
+            kind=kind,
+            effect=effect,
+            attempts=attempts,
+            fence=fence,
+            created_at=from_number(created_at),
+            claimed_until=until,
+            version=version,
+        )
 
     def renew(self, claims: Iterable[Claimed], until: datetime) -> None:
         """Keep these claims longer, while their deliveries take longer; those that were lost stay lost."""
@@ -189,6 +292,12 @@ class Lanes:
         """Try again at `due_at`, with this count of attempts; its lane waits. False if the claim is no longer ours."""
         row = (reason, to_number(due_at), attempts, claimed.seq, claimed.fence)
         return self._transaction.statements.postpone.many(self._transaction.connection, [row]) == 1
+
+    def postponed(self, now: datetime) -> dict[str, datetime]:
+        """The lanes in which something waits for its time, and that time."""
+        waits = (outbox.c.state == "pending") & (outbox.c.due_at > to_number(now))
+        query = select(outbox.c.lane, func.min(outbox.c.due_at)).where(waits).group_by(outbox.c.lane)
+        return {where: from_number(due_at) for where, due_at in self._transaction.connection.execute(query)}
 
     def next_due(self) -> datetime | None:
         """When the next head of a lane is due (or its lease ends); None if nothing is open."""

@@ -269,8 +269,8 @@ class SharedTransaction(Transaction):
         return {"replica": self._replica, "number": self._number, "before": before}
 
     def _take(self) -> Gathered:
-        gathered = Gathered(self._changes, self._events, self._seen, self._effects)
-        self._changes, self._events, self._seen, self._effects = {}, [], [], []
+        gathered = Gathered(self._changes, self._events, self._seen, self._effects, self._objects)
+        self._changes, self._events, self._seen, self._effects, self._objects = {}, [], [], [], []
         return gathered
 
     def _write(self, gathered: Gathered) -> None:
@@ -286,6 +286,7 @@ class SharedTransaction(Transaction):
             msg = f"Two different effects of {clash}."
             raise KeyReused(msg)
         self.is_marked = True
+        self.born.lanes.update(row[_LANE] for row in gathered.effects)
 
     def _values(self, gathered: Gathered) -> dict[str, Any]:
         effects, urgent = _cards_once(gathered.effects)

@@ -162,3 +162,8 @@ def lane(pipeline: str, effect: Effect) -> str:
             return f"slack:{pipeline}:{effect.release}"
         case Page() | EndPage():
             return f"page:{pipeline}:{effect.page}"
+
+
+def is_for_readers(lane: str) -> bool:
+    """Whether what stands in this lane is only read: it may wait some milliseconds, so that others share its commit."""
+    return lane.startswith("slack:")

@@ -15,12 +15,14 @@ from sqlalchemy import text
 from bot.clock import FakeClock
 from bot.duties import Duty, Terms
 from bot.engine import Engine
+from bot.listening import OTHERS_EFFECTS
 from bot.outbox import LEASE, Claimed, Delivered, Done, Outbox
 from bot.ticker import Ticker
 from core.errors import CommandRefused
 from core.releases.effects import Effect
 from core.releases.events import DefinitionApplied, DeploymentSucceeded
 from core.releases.world import Outage, Person, World
+from storage.lanes import Born
 from tests.bot.counting import ANN, definition, engine_at, hearing, please
 from tests.postgres import Server, database_of
 
@@ -82,13 +84,29 @@ async def test_a_refusal_is_repeated_by_the_other_replica(shared_url: str) -> No
         assert await count_rows(one, "events") == 2
 
 
+class Told:
+    """Who would deliver here, and notes that it is asked to look."""
+
+    birth = None
+
+    def __init__(self) -> None:
+        self.within: list[timedelta] = []
+
+    def take(self, born: Born) -> None:
+        raise AssertionError("nothing was decided here")
+
+    def look(self, *, within: timedelta = timedelta()) -> None:
+        self.within.append(within)
+
+
 async def test_the_others_hear_at_once(shared_url: str) -> None:
     async with engine_at(shared_url, "shop") as one, engine_at(shared_url) as other, hearing(other):
-        other.effects_waiting.clear()
+        other.deliverer = told = Told()
         await one.submit("shop", please("tell"))
         await until(lambda: other.version("shop") >= 2)
         assert other.pipelines()["shop"] == one.pipelines()["shop"]
-        assert other.effects_waiting.is_set()
+        assert OTHERS_EFFECTS in told.within
+        other.deliverer = None
         await one.submit("cart", DefinitionApplied(definition=definition("cart"), by=ANN))
         await until(lambda: other.version("cart") >= 1)
 
