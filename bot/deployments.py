@@ -30,6 +30,8 @@ from core.releases.state import Deployment, PipelineState
 POLL = timedelta(seconds=1)
 LONG_POLL_SECONDS = 5.0
 LOST_AFTER_ATTEMPTS = 3
+OUTPUT_KEPT = 20_000
+"""Characters of what a program printed: it is stored with the event, for ever."""
 
 
 @runtime_checkable
@@ -161,7 +163,8 @@ class Deployments:
                 return Done()
             case Outcome.FAILED:
                 reason = status.message.rstrip(".") or "no reason was given"
-                await self._report(claimed, DeploymentFailed(key=key, reason=reason), "failed")
+                failed = DeploymentFailed(key=key, reason=reason, output=end_of(status.output))
+                await self._report(claimed, failed, "failed")
                 return Done()
             case Outcome.CANCELLED:
                 await self._report(claimed, DeploymentCancelled(key=key), "cancelled")
@@ -220,3 +223,11 @@ class Deployments:
 
     async def _report(self, claimed: Claimed, event: Event, outcome: str) -> None:
         await self._engine.submit(claimed.pipeline_id, event, dedupe=f"{claimed.key}/{outcome}")
+
+
+def end_of(output: str) -> str:
+    """The end of what a program printed, as much as is kept, from the beginning of a line; said where it was cut."""
+    if len(output) <= OUTPUT_KEPT:
+        return output
+    end = output[-OUTPUT_KEPT:]
+    return f"… what came before is not kept\n{end.partition(chr(10))[2] or end}"

@@ -61,6 +61,11 @@ SCOPES: Final = (
         "such a message may appear twice in private channels, the second one marked so",
     ),
     Scope(
+        "files:write",
+        "attaching what is too long for a message: the output of a test that failed, a long history",
+        "only the end of such an output is shown, and a long history is cut",
+    ),
+    Scope(
         "im:history",
         "answering direct messages, and the same looking there",
         "Andon does not hear direct messages, and one it sends may appear twice, the second one marked so",

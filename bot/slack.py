@@ -17,6 +17,7 @@ from slack_bolt.response import BoltResponse
 from bot.slack_answers import Answers
 from bot.slack_client import slack_errors
 from bot.slack_dispatch import Ack, Dispatcher, Handle, Handlers, Switchboard, Workspace, nothing
+from bot.slack_files import Attachment
 from bot.slack_home import home
 from bot.slack_payloads import Payload, Place, delivery, place, reference, sender
 from bot.slack_people import NotAdmitted, People
@@ -126,7 +127,11 @@ class SlackFace:
         where = place(body)
         about = await self._about(where.channel, where.thread) if where.thread else ("", "")
         reply = await self._ask(body, str(body["event"].get("text") or ""), about)
-        self._answer_mention(where, self._user(body), reply)
+        if where.thread and reply.whole:
+            attached = Attachment.of(delivery(body), f"{reply.pipeline}-history", "The whole history", reply.whole)
+            self._answers.attached(where, reply.text, attached)
+        else:
+            self._answer_mention(where, self._user(body), reply)
         return {}
 
     async def _messaged(self, body: Payload) -> Ack:

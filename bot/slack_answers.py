@@ -16,6 +16,7 @@ import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.slack_client import Pace, SlackRefused, slack_errors
+from bot.slack_files import Attachment, upload
 from bot.slack_payloads import Place
 from core.errors import TransientError
 
@@ -35,8 +36,10 @@ class Answers:
         session: aiohttp.ClientSession,
         pace: Pace,
         *,
+        may_upload: bool = True,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        self._may_upload = may_upload
         self._client = client
         self._session = session
         self._pace = pace
@@ -52,6 +55,10 @@ class Answers:
         """Say something in the thread of the place, or in the channel where it is none."""
         if place.channel and text:
             self._begin(self._try(lambda: self._post(place.channel, place.thread, text)))
+
+    def attached(self, place: Place, text: str, attachment: Attachment) -> None:
+        """Say something in the thread of the place with a file; without it where the app may not attach files."""
+        self._begin(self._attached(place, text, attachment))
 
     def follow(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something after the acknowledgement; `drain` waits for it as well."""
@@ -77,6 +84,14 @@ class Answers:
         if place.channel and await self._try(lambda: self._ephemeral(place.channel, thread, user, text)):
             return
         await self._try(lambda: self._direct(user, text))
+
+    async def _attached(self, place: Place, text: str, attachment: Attachment) -> None:
+        async def send() -> None:
+            await self._pace.turn(place.channel)
+            await upload(self._client, attachment, channel=place.channel, thread=place.thread, said=text)
+
+        if not (self._may_upload and await self._try(send)):
+            await self._try(lambda: self._post(place.channel, place.thread, text))
 
     async def _try(self, send: Callable[[], Awaitable[None]]) -> bool:
         """Whether it was sent; an answer that may have been sent is not sent again."""

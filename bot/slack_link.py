@@ -231,13 +231,14 @@ class SlackLink:
             cards=cards,
             channels=channels,
             pacing=parts.pacing,
+            may_upload=found.uploads_files,
         )
         face = SlackFace(
             desk=parts.desk,
             floor=engine,
             people=People(lambda: engine.world, reader, home=workspace.home),
             windows=Windows(client),
-            answers=Answers(client, parts.session, Pace()),
+            answers=Answers(client, parts.session, Pace(), may_upload=found.uploads_files),
             slack=workspace,
             find_thread=cards.about,
             limits=parts.limits,

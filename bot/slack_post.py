@@ -26,6 +26,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from bot.render import Message
 from bot.slack_channels import Channels
 from bot.slack_client import Pace, SlackRefused, slack_errors
+from bot.slack_files import SHOWN_MOST, Attachment, shown, upload
 from core.errors import TransientError
 from core.releases.effects import Page, RefreshCard, Tell
 
@@ -39,6 +40,7 @@ CLOCKS_APART: Final = timedelta(minutes=10)
 PAGES_READ: Final = 5
 MESSAGES_A_PAGE: Final = 200
 TEXT_MOST: Final = 4_000
+TITLE_MOST: Final = 150
 BLOCKS_MOST: Final = 50
 LONGEST_WAIT: Final = 5.0
 REMEMBERED: Final = 10_000
@@ -144,8 +146,10 @@ class SlackPost:
         cards: Cards,
         channels: Channels,
         pacing: Pacing,
+        may_upload: bool = True,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._may_upload = may_upload
         self._client = client
         self._reader = reader
         self._words = words
@@ -158,17 +162,20 @@ class SlackPost:
 
     async def refresh_card(self, effect: RefreshCard, delivery: Delivery) -> None:
         """Make a release's card show how things are."""
+        card = await self._cards.find(delivery.pipeline, effect.release)
+        if card is not None:
+            # Before it is drawn: a card that may not be sent yet would be drawn for nothing.
+            self._wait_for_debounce(card, at_once=effect.at_once)
+            self._wait_for_pace(self._pacing.edits, "chat.update")
         message = self._words.card(delivery.pipeline, effect.release)
         if message is None:
             return
-        card = await self._cards.find(delivery.pipeline, effect.release)
         if card is None:
             await self._first_card(effect.release, message, delivery)
             return
         fingerprint = _fingerprint(message)
         if fingerprint == card.fingerprint:
             return
-        self._wait_for_debounce(card, at_once=effect.at_once)
         try:
             await self._edit(card, message)
         except SlackRefused as refusal:
@@ -191,6 +198,10 @@ class SlackPost:
             card = await self._card_of(effect.release, delivery)
             if card is not None:
                 place = _Place(channel=card.channel, thread=card.ts)
+        if effect.output:
+            if await self._attach(place, effect, message, delivery):
+                return
+            message = shown(message, effect.output)
         await self._post(place, message, effect.key, delivery, is_broadcast=effect.is_broadcast and bool(place.thread))
 
     async def page(self, effect: Page, delivery: Delivery) -> None:
@@ -315,7 +326,7 @@ class SlackPost:
         if key in self._confirmed:
             return self._confirmed[key]
         if delivery.is_repeat:
-            found = await self._find(place, key, delivery)
+            found = await self._find(place, lambda message: _key_of(message) == key, delivery)
             if found:
                 return self._remember(key, _Posted(place.channel, found, is_found=True))
             if found is None:
@@ -337,6 +348,28 @@ class SlackPost:
             raise _held(self._pacing.posts, place.channel, trouble) from trouble
         return self._remember(key, _Posted(str(said.get("channel") or place.channel), str(said["ts"]), is_found=False))
 
+    async def _attach(self, place: _Place, effect: Tell, message: Message, delivery: Delivery) -> bool:
+        """Attach what is too long to be shown; False where it is not, or the app may not upload."""
+        if not self._may_upload or len(effect.output.strip()) <= SHOWN_MOST:
+            return False
+        key = f"{delivery.pipeline}/{effect.key}"
+        attached = Attachment.of(key, f"{delivery.pipeline}-output", effect.sentence[:TITLE_MOST], effect.output)
+        said = f"{message.text}\nWhat it printed is attached."
+        if delivery.is_repeat:
+            found = await self._find(place, attached.is_in, delivery)
+            if found:
+                return True
+            said = said if found is not None else f"{said}\n{AGAIN}"
+        await self._turn(self._pacing.posts, place.channel)
+        try:
+            await upload(self._client, attached, channel=place.channel, thread=place.thread, said=said)
+        except TransientError as trouble:
+            raise _held(self._pacing.posts, place.channel, trouble) from trouble
+        except SlackRefused as refusal:
+            log.warning("A file could not be attached; the end of it is shown instead. %s", refusal.message)
+            return False
+        return True
+
     def _remember(self, key: str, posted: _Posted) -> _Posted:
         self._confirmed[key] = posted
         if len(self._confirmed) > REMEMBERED:
@@ -344,15 +377,19 @@ class SlackPost:
         return posted
 
     async def _turn(self, pace: Pace, key: str) -> None:
+        self._wait_for_pace(pace, key)
+        await pace.turn(key)
+
+    @staticmethod
+    def _wait_for_pace(pace: Pace, key: str) -> None:
         wait = pace.wait(key)
         if wait > LONGEST_WAIT:
             raise Later("Slack takes no more messages here for a moment.", retry_after=timedelta(seconds=wait))
-        await pace.turn(key)
 
     # ---- looking before posting again -------------------------------------------------------------------------------
 
-    async def _find(self, place: _Place, key: str, delivery: Delivery) -> str | None:
-        """The ts of the message with this key, empty if it is surely not there, None if that cannot be seen."""
+    async def _find(self, place: _Place, is_it: Callable[[Mapping[str, Any]], bool], delivery: Delivery) -> str | None:
+        """The ts of the message that is wanted, empty if it is surely not there, None if that cannot be seen."""
         oldest = f"{(delivery.created_at - CLOCKS_APART).timestamp():.6f}"
         cursor = ""
         for _ in range(PAGES_READ):
@@ -367,7 +404,7 @@ class SlackPost:
                 raise
             messages: list[dict[str, Any]] = page.get("messages", [])
             for message in messages:
-                if _key_of(message) == key:
+                if is_it(message):
                     return str(message["ts"])
             cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
             if not cursor:

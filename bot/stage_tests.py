@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bot.deployments import end_of
 from bot.engine import Engine
 from bot.outbox import Claimed, Delivered, Done
 from core.errors import DefinitionError
@@ -43,6 +44,12 @@ class StageTests:
             result = TestResult(TestOutcome.ERRORED, error.message)
         else:
             result = await runner.run(effect.key, effect.settings, effect.timeout, context)
-        event = StageTestReported(key=effect.key, outcome=result.outcome, detail=result.detail, url=result.url)
+        event = StageTestReported(
+            key=effect.key,
+            outcome=result.outcome,
+            detail=result.detail,
+            url=result.url,
+            output=end_of(result.output),
+        )
         await self._engine.submit(claimed.pipeline_id, event, dedupe=f"{claimed.key}/reported")
         return Done()

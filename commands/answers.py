@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from commands.dialect import Dialect
+from commands.dialect import Dialect, Shell
 from commands.grammar import FORMS, VERBS
 from commands.mrkdwn import cut
 from commands.standing import Step, standing, steps
@@ -203,15 +203,9 @@ def _reasons(state: PipelineState, found: ReleaseReasons, now: datetime, d: Dial
         yield f"• {d.words(_capital(_sentence(reason.sentence)))}.{who}{when}"
 
 
-def history_of(lines: Sequence[Line], subject: str, now: datetime, d: Dialect) -> tuple[str, Facts]:
-    """What happened, newest first."""
-    said = [f"{d.strong(subject)}, newest first:"] if lines else [f"Nothing is recorded of {d.strong(subject)}."]
-    for line in lines:
-        refused = "asked and refused: " if line.refused else ""
-        source = f"{line.actor}, {line.via}" if line.via and line.via != line.actor.casefold() else line.actor
-        said.append(
-            f"• {d.time(line.at, now)}: {refused}{d.words(_sentence(line.sentence))} ({d.words(shorten(source))})"
-        )
+def history_of(lines: Sequence[Line], subject: str, now: datetime, d: Dialect) -> tuple[str, Facts, str]:
+    """What happened, newest first; with all of it as plain text where the answer had to be cut."""
+    said = _happened(lines, subject, now, d)
     facts = [
         {
             "seq": line.seq,
@@ -225,7 +219,20 @@ def history_of(lines: Sequence[Line], subject: str, now: datetime, d: Dialect) -
         }
         for line in lines
     ]
-    return _joined(said, d, len(said)), {"history": facts}
+    text = _joined(said, d, len(said))
+    is_cut = text != "\n".join(said)
+    return text, {"history": facts}, "\n".join(_happened(lines, subject, now, Shell())) if is_cut else ""
+
+
+def _happened(lines: Sequence[Line], subject: str, now: datetime, d: Dialect) -> list[str]:
+    said = [f"{d.strong(subject)}, newest first:"] if lines else [f"Nothing is recorded of {d.strong(subject)}."]
+    for line in lines:
+        refused = "asked and refused: " if line.refused else ""
+        source = f"{line.actor}, {line.via}" if line.via and line.via != line.actor.casefold() else line.actor
+        said.append(
+            f"• {d.time(line.at, now)}: {refused}{d.words(_sentence(line.sentence))} ({d.words(shorten(source))})"
+        )
+    return said
 
 
 def help_with(verb: str, d: Dialect) -> tuple[str, Facts]:

@@ -87,7 +87,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer in the asker's dialect; `facts` says the same for programs."""
+    """An answer in the asker's dialect; `facts` says the same for programs, `whole` all of what had to be cut."""
 
     text: str
     is_public: bool
@@ -95,6 +95,7 @@ class Reply:
     pipeline: str = ""
     release: str = ""
     facts: Mapping[str, object] = field(default_factory=dict)
+    whole: str = ""
 
 
 class Desk:
@@ -194,8 +195,8 @@ class Desk:
         if release or not asked.version:
             lines = await self._floor.history(asked.pipeline, limit=asked.count, release=release)
         subject = f"{asked.pipeline} {asked.version}".strip()
-        text, facts = history_of(lines, subject, self._floor.now(), d)
-        return Reply(text, is_public=False, pipeline=asked.pipeline, release=release, facts=facts)
+        text, facts, whole = history_of(lines, subject, self._floor.now(), d)
+        return Reply(text, is_public=False, pipeline=asked.pipeline, release=release, facts=facts, whole=whole)
 
     # ---- buttons ----------------------------------------------------------------------------------------------------
 

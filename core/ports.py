@@ -62,12 +62,16 @@ class DeploymentRef:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentStatus:
-    """How a deployment stands now. `message` is a plain sentence for people, without secrets."""
+    """How a deployment stands now. `message` is a plain sentence for people, without secrets.
+
+    `output` is what it printed, for the thread of a release where it failed: the end of it, without secrets either.
+    """
 
     outcome: Outcome
     message: str = ""
     done_units: int = 0
     all_units: int = 0
+    output: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +148,14 @@ class TestOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TestResult:
-    """What a stage's test found. `detail` is a plain sentence, cut to what people can read."""
+    """What a stage's test found. `detail` is a plain sentence, cut to what people can read.
+
+    `output` is what it printed, where the sentence does not hold all of it: the end of it, without secrets.
+    """
 
     __test__ = False
 
     outcome: TestOutcome
     detail: str = ""
     url: str = ""
+    output: str = ""

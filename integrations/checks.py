@@ -29,7 +29,7 @@ from integrations.intake import clean
 
 ONE_TRY = timedelta(seconds=10)
 """How long one request of an `http` test may take."""
-MOST_OUTPUT = 4096
+MOST_OUTPUT = 65_536
 """Bytes kept of a command's output: its end."""
 MOST_SHOWN = 600
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
@@ -155,13 +155,16 @@ class CommandTest:
             status = await program.wait(timeout)
         finally:
             await program.end(self._grace)
-        said = _tail(program.output(), hide=wants.env.values())
+        output = _hidden(program.output(), wants.env.values())
+        said = _tail(output)
+        rest = output if len(output) > MOST_SHOWN else ""
         if status is None:
-            return TestResult(TestOutcome.ERRORED, f"it did not end within {timeout.total_seconds():g} s{said}")
+            late = f"it did not end within {timeout.total_seconds():g} s{said}"
+            return TestResult(TestOutcome.ERRORED, late, output=rest)
         if status < 0:
-            return TestResult(TestOutcome.ERRORED, f"it was ended by {_signal(-status)}{said}")
+            return TestResult(TestOutcome.ERRORED, f"it was ended by {_signal(-status)}{said}", output=rest)
         if status:
-            return TestResult(TestOutcome.FAILED, f"it ended with status {status}{said}")
+            return TestResult(TestOutcome.FAILED, f"it ended with status {status}{said}", output=rest)
         return TestResult(TestOutcome.PASSED, f"it ended well{said}")
 
     def _env(self, key: str, wants: CommandSettings, context: TestContext) -> dict[str, str]:
@@ -272,11 +275,15 @@ def read_settings(model: type[SettingsT], settings: str) -> SettingsT:
     return value
 
 
-def _tail(output: str, *, hide: Iterable[str]) -> str:
-    for secret in hide:
+def _hidden(output: str, secrets: Iterable[str]) -> str:
+    """What was printed, harmless, and without what was given as a secret."""
+    for secret in secrets:
         if len(secret) >= 4:
             output = output.replace(secret, "•••")
-    text = clean(output, 4 * MOST_OUTPUT)
+    return clean(output, 4 * MOST_OUTPUT)
+
+
+def _tail(text: str) -> str:
     shown = text if len(text) <= MOST_SHOWN else f"…{text[-MOST_SHOWN + 1 :]}"
     return f": {shown}" if shown else ""
 

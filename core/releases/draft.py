@@ -77,6 +77,7 @@ class Draft:
         is_broadcast: bool = False,
         offers: tuple[str, ...] = (),
         subject: str = "",
+        output: str = "",
     ) -> None:
         """Say in the thread (and the history) what became true, and why."""
         self.reasons.append(sentence)
@@ -90,6 +91,7 @@ class Draft:
                 is_broadcast=is_broadcast,
                 offers=offers,
                 subject=subject,
+                output=output,
             )
         )
         if release:

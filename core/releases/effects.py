@@ -109,6 +109,8 @@ class Tell:
     offers: tuple[str, ...] = ()
     subject: str = ""
     """What the buttons act on: an approval request, a page, a stage."""
+    output: str = ""
+    """What a program printed: shown under the sentence, or attached to it where it is long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

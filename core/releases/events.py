@@ -79,6 +79,7 @@ class DeploymentFailed:
     reason: str
     nothing_begun: bool = False
     artifact_missing: bool = False
+    output: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +115,7 @@ class StageTestReported:
     outcome: TestOutcome
     detail: str = ""
     url: str = ""
+    output: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Literal
 
 from core.errors import CommandRefused
+from core.ports import TestOutcome
 from core.releases import ancestry, rollback
 from core.releases.authority import called
 from core.releases.copies import replace
@@ -183,6 +184,10 @@ def deployment_failed(draft: Draft, event: DeploymentFailed) -> None:
     ended = replace(target, deployment=None) if event.nothing_begun else _left_mixed(target, at)
     draft.put_target(ended)
     _deployment_ended_badly(draft, stage, ended, at, event.reason, untouched=event.nothing_begun)
+    if event.output.strip():
+        run = draft.state.stage(stage.name).run
+        said = f"The deployment of {at.what.version} to {target.name} failed."
+        draft.tell(run.release if run is not None else "", "output", said, output=event.output)
 
 
 def deployment_cancelled(draft: Draft, event: DeploymentCancelled) -> None:
@@ -319,10 +324,14 @@ def stage_test_reported(draft: Draft, event: StageTestReported) -> None:
         run = occupied.run
         if run is None or not isinstance(run.phase, Testing):
             continue
-        if not any(t.key == event.key and not t.outcome for t in run.phase.tests):
+        test = next((t for t in run.phase.tests if t.key == event.key and not t.outcome), None)
+        if test is None:
             continue
         tests = tuple(
             replace(t, outcome=event.outcome.value, detail=event.detail, url=event.url) if t.key == event.key else t
             for t in run.phase.tests
         )
         draft.put_phase(occupied.name, replace(run.phase, tests=tests))
+        if event.output.strip() and event.outcome is not TestOutcome.PASSED:
+            how = "failed" if event.outcome is TestOutcome.FAILED else "could not tell"
+            draft.tell(run.release, "output", f"The test {test.name} of {occupied.name} {how}.", output=event.output)

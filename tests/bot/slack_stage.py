@@ -77,12 +77,14 @@ class Script:
 
     channels: dict[str, str] = field(default_factory=lambda: {"checkout": "#checkout"})
     cards: dict[str, str] = field(default_factory=lambda: {"r1": "checkout 1.4.2 is deploying to beta"})
+    drawn: int = 0
     on_call: tuple[str, ...] = ()
 
     def channel(self, pipeline: str) -> str:
         return self.channels.get(pipeline, "")
 
     def card(self, pipeline: str, release: str) -> Message | None:
+        self.drawn += 1
         said = self.cards.get(release)
         return None if said is None else Message(said, [section(said)])
 
@@ -157,6 +159,7 @@ def build(simulator: Simulator, pair: Clients, script: Script, shelf: Shelf, han
         cards=shelf,
         channels=Channels(pair.reader, monotonic=hands.monotonic),
         pacing=pacing,
+        may_upload="files:write" in simulator.workspace.app.scopes,
         monotonic=hands.monotonic,
     )
     return Stage(simulator, pair, script, shelf, hands, post)
@@ -181,5 +184,12 @@ def refresh(*, at_once: bool = False) -> RefreshCard:
     return RefreshCard(key="c1", release="r1", at_once=at_once)
 
 
-def tell(sentence: str = "beta is baking", *, key: str = "t1", release: str = "r1", is_broadcast: bool = False) -> Tell:
-    return Tell(key=key, release=release, topic="baking", sentence=sentence, is_broadcast=is_broadcast)
+def tell(
+    sentence: str = "beta is baking",
+    *,
+    key: str = "t1",
+    release: str = "r1",
+    is_broadcast: bool = False,
+    output: str = "",
+) -> Tell:
+    return Tell(key=key, release=release, topic="baking", sentence=sentence, is_broadcast=is_broadcast, output=output)

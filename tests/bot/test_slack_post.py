@@ -26,6 +26,7 @@ async def test_a_release_is_one_card_with_one_thread():
 async def test_the_first_sentence_of_a_release_brings_its_card_along():
     async with stage() as s:
         await s.post.tell(tell("beta is baking"), first())
+        s.hands.now += 2
         await s.post.refresh_card(refresh(), first())
 
         assert s.seen == ["checkout 1.4.2 is deploying to beta", "  beta is baking"]
@@ -75,6 +76,7 @@ async def test_edits_of_one_card_keep_their_distance_unless_they_are_urgent():
         with pytest.raises(Later) as later:
             await s.post.refresh_card(refresh(), first())
         assert later.value.retry_after == timedelta(seconds=1)
+        assert s.script.drawn == 1, "a card that may not be sent yet is not drawn"
 
         await s.post.refresh_card(refresh(at_once=True), first())
         assert s.seen == ["one"]
