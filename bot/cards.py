@@ -12,7 +12,7 @@ from typing import Final
 
 from bot.render import Message, Templates, built_in
 from commands.mrkdwn import cut
-from commands.standing import NOW, PASSED, Standing, Step, standing, steps
+from commands.standing import NOW, PASSED, Standing, Step, begun, standing, steps
 from commands.subjects import Subject, drawn_from
 from commands.words import listed
 from core.ports import AlarmState
@@ -269,7 +269,9 @@ def _waiting(state: PipelineState, release: Release, world: World, now: datetime
                 sentence, since = f"the alarm {reason.subject} is red", reading.since if reading else None
             elif reason.kind == "stopped" and one.doing:
                 sentence = f"it stands still in {one.stage} until somebody decides"
-            found.setdefault(sentence, Waiting(reason.kind, sentence, reason.who, reason.clears_at, since))
+            found.setdefault(
+                sentence, Waiting(reason.kind, begun(sentence, state), reason.who, reason.clears_at, since)
+            )
     return tuple(found.values())
 
 

@@ -7,15 +7,30 @@ buttons stay for ever, so they carry no fingerprint of the moment except where t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from bot.cards import CHANGES_SHOWN, NO_LINKS, Asking, Links, asking, short_version
 from bot.render import Message, Templates, built_in
+from commands.standing import OVER, PASSED, standing
 from commands.subjects import Subject, drawn_from
+from commands.words import listed
+from core.releases.approvals import eligible, is_granted
 from core.releases.authority import called
 from core.releases.effects import Page, Tell
 from core.releases.pipeline import Alarm
-from core.releases.state import Change, OpenPage, PipelineState
+from core.releases.state import (
+    ApprovalRequest,
+    Cancelled,
+    Change,
+    Completed,
+    OpenPage,
+    PipelineState,
+    Rejected,
+    Release,
+    RolledBack,
+    Superseded,
+)
 from core.releases.world import World
 
 BUTTONS: Final = ("approve", "reject", "acknowledge", "pause", "retry", "lift", "override")
@@ -47,6 +62,21 @@ class Told:
     changes: tuple[Change, ...] = ()
     more_changes: int = 0
     links: Links = NO_LINKS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Over:
+    """All that the template of a decided request may say: `fate` at `at`, because of `reason`."""
+
+    service: str
+    version: str
+    place: str
+    symbol: str
+    fate: str
+    at: datetime | None
+    reason: str = ""
+    changes: tuple[Change, ...] = ()
+    more_changes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +120,56 @@ def told(
         links=links,
     )
     return (templates or built_in()).message("approval" if view.asking else "told", world, told=view)
+
+
+def decided(
+    state: PipelineState,
+    release_id: str,
+    request_id: str,
+    world: World,
+    now: datetime,
+    *,
+    templates: Templates | None = None,
+) -> Message | None:
+    """What became of a request for approval, to stand in its place; None while it is open, or nothing is known."""
+    release = state.release(release_id)
+    request = next((r for r in state.approvals if r.id == request_id), None)
+    if release is None or (request is not None and not is_granted(state, request, world, now)):
+        return None
+    symbol, fate, at, reason = _fate(state, release, request, world)
+    rejected = release.status.scope if isinstance(release.status, Rejected) else ""
+    over = Over(
+        service=state.id,
+        version=short_version(release.version),
+        place=request.scope.name if request is not None else rejected,
+        symbol=symbol,
+        fate=fate,
+        at=at,
+        reason=reason,
+        changes=release.changes[:CHANGES_SHOWN],
+        more_changes=len(release.changes) - CHANGES_SHOWN,
+    )
+    return (templates or built_in()).message("approval_over", world, over=over)
+
+
+def _fate(
+    state: PipelineState, release: Release, request: ApprovalRequest | None, world: World
+) -> tuple[str, str, datetime | None, str]:
+    """A symbol, the word for it, when, and why."""
+    if request is not None:
+        votes = [vote for vote in request.votes if vote.by.id in eligible(state, request, world)]
+        names = listed(list(dict.fromkeys(vote.by.name for vote in votes)))
+        return PASSED, f"approved by {names}", max(vote.at for vote in votes), ""
+    match release.status:
+        case Rejected(by=by, reason=reason, at=at):
+            return OVER, f"rejected by {by.name}", at, reason
+        case Superseded() | Cancelled() | RolledBack():
+            stands = standing(state, release, release.status.at)
+            return OVER, "closed", stands.at, f"it was {stands.brief}"
+        case Completed():
+            return PASSED, "approved", None, "it is everywhere by now"
+        case _:
+            return OVER, "closed", None, "the card says what is now"
 
 
 def paged(page: Page, state: PipelineState, world: World, *, templates: Templates | None = None) -> Message:

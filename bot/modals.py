@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 from bot.cards import asking, short_version
 from bot.render import Option, Templates, built_in
-from commands.standing import standing
+from commands.standing import begun, standing
 from commands.subjects import EVERYWHERE, Subject, drawn_from
 from core.errors import UsageError
 from core.releases.blockers import blockers, waits_at
@@ -130,4 +130,4 @@ def _held_by(state: PipelineState, release: Release, about: Subject, world: Worl
     stage = state.definition.by_name.get(about.subject)
     if stage is None or not waits_at(state, release, stage):
         return ()
-    return tuple(blocker.sentence for blocker in blockers(state, release, stage, world, now))
+    return tuple(begun(blocker.sentence, state) for blocker in blockers(state, release, stage, world, now))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bot.cards import card
-from bot.messages import paged, paged_directly, told
+from bot.messages import decided, paged, paged_directly, told
 from bot.modals import modal
 from bot.render import Message, Templates
 from commands.subjects import Subject
@@ -93,6 +93,12 @@ def _message(name: str, templates: Templates) -> Message:
         case "approval":
             line = SampleLine().to_request()
             return told(line.last(Tell), line.state, line.world, templates=templates)
+        case "approval_over":
+            line = SampleLine().to_bake("one-box")
+            request = line.state.approvals[0].id
+            over = decided(line.state, line.release.id, request, line.world, line.now(), templates=templates)
+            assert over is not None, "what bakes there was approved"
+            return over
         case "told":
             line = SampleLine().to_bake("one-box").to_alarm()
             return told(line.last(Tell), line.state, line.world, templates=templates)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
 from bot.cards import NO_LINKS, Links, card
 from bot.engine import Engine
-from bot.messages import paged, paged_directly, people_to_call, told
+from bot.messages import decided, paged, paged_directly, people_to_call, told
 from bot.outbox import Again, Claimed, Delivered, Done
 from bot.render import Message, Templates
-from bot.slack_post import Call, Card, Delivery, Later, SlackPost
+from bot.slack_places import Card
+from bot.slack_post import Call, Delivery, Later, SlackPost
 from core.releases.effects import Page, RefreshCard, Tell
 from storage.journal import Transaction
 from storage.records import SentMessage
 
 CARD: Final = "card"
+ASKED: Final = "asked "
 
 
 class SlackCouriers:
@@ -74,6 +76,21 @@ class StoredCards:
 
         await self._engine.run(write)
 
+    async def questions(self, pipeline: str, release: str) -> Mapping[str, Card]:
+        """Return a release's requests for approval, by request."""
+        found = await self._engine.read(lambda t: t.messages.of_purpose(pipeline, release, ASKED))
+        return {
+            each.purpose.removeprefix(ASKED): Card(
+                channel=each.channel, ts=each.ts, key=each.key, fingerprint=each.fingerprint
+            )
+            for each in found
+        }
+
+    async def put_question(self, pipeline: str, release: str, request: str, card: Card) -> None:
+        """Remember one; on disk before this returns."""
+        new, now = _sent(pipeline, release, f"{ASKED}{request}", card), self._engine.now()
+        await self._engine.run(lambda t: t.messages.put(new, now))
+
     async def about(self, channel: str, ts: str) -> tuple[str, str] | None:
         """Return the pipeline and release whose card stands (or stood) at a place."""
         found = await self._engine.read(lambda t: t.messages.at(channel, ts))
@@ -130,6 +147,13 @@ class ReleaseWords:
             return None
         links = self._links(pipeline, tell.release)
         return told(tell, state, self._engine.world, links, templates=self._templates)
+
+    def decided(self, pipeline: str, release: str, request: str) -> Message | None:
+        """Draw what became of a request for approval; None while it is open."""
+        state = self._engine.pipelines().get(pipeline)
+        if state is None:
+            return None
+        return decided(state, release, request, self._engine.world, self._engine.now(), templates=self._templates)
 
     def called(self, pipeline: str, page: Page) -> Call | None:
         """Draw a call; None once somebody took it, or it is over."""

@@ -27,12 +27,15 @@ from bot.render import Message
 from bot.slack_channels import Channels
 from bot.slack_client import Pace, SlackRefused, slack_errors
 from bot.slack_files import SHOWN_MOST, Attachment, shown, upload
+from bot.slack_places import Card, Cards
+from bot.slack_questions import Questions, StoredQuestions
 from core.errors import TransientError
 from core.releases.effects import Page, RefreshCard, Tell
 
 log = logging.getLogger("andon.slack.post")
 
 EVENT_TYPE: Final = "andon"
+ASKED_AGAIN: Final = "This was asked again below."
 AGAIN: Final = "Posted again: Slack did not confirm the first time."
 UNEDITABLE: Final = frozenset({"message_not_found", "edit_window_closed", "cant_update_message", "is_inactive"})
 UNREADABLE: Final = frozenset({"missing_scope", "not_allowed_token_type", "access_denied"})
@@ -48,16 +51,6 @@ REMEMBERED: Final = 10_000
 
 class Later(TransientError):
     """Not a failed attempt: nothing was sent, and the same effect is wanted after `retry_after`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
-    """Where a release's card stands; `fingerprint` is of what was posted last."""
-
-    channel: str
-    ts: str
-    key: str
-    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +77,12 @@ class Words(Protocol):
     def called(self, pipeline: str, page: Page) -> Call | None:
         """Draw a call to the on-call."""
 
+    def decided(self, pipeline: str, release: str, request: str) -> Message | None:
+        """Draw what became of a request for approval; None while it is open."""
 
-class Cards(Protocol):
-    """Where cards stand, durably."""
 
-    async def find(self, pipeline: str, release: str) -> Card | None:
-        """Return a release's card."""
-
-    async def put(self, pipeline: str, release: str, card: Card) -> None:
-        """Remember it; durable before this returns."""
+class Stored(Cards, StoredQuestions, Protocol):
+    """Where cards and requests stand, durably."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +133,7 @@ class SlackPost:
         client: AsyncWebClient,
         reader: AsyncWebClient,
         words: Words,
-        cards: Cards,
+        cards: Stored,
         channels: Channels,
         pacing: Pacing,
         may_upload: bool = True,
@@ -154,6 +144,7 @@ class SlackPost:
         self._reader = reader
         self._words = words
         self._cards = cards
+        self._questions = Questions(cards)
         self._channels = channels
         self._pacing = pacing
         self._monotonic = monotonic
@@ -175,6 +166,7 @@ class SlackPost:
             return
         fingerprint = _fingerprint(message)
         if fingerprint == card.fingerprint:
+            await self._close_questions(effect.release, delivery)
             return
         try:
             await self._edit(card, message)
@@ -185,6 +177,8 @@ class SlackPost:
             return
         changed = Card(channel=card.channel, ts=card.ts, key=card.key, fingerprint=fingerprint)
         await self._cards.put(delivery.pipeline, effect.release, changed)
+        self._note_edit(changed)
+        await self._close_questions(effect.release, delivery)
 
     async def tell(self, effect: Tell, delivery: Delivery) -> None:
         """Say a sentence in a release's thread, or in the channel where it speaks of no release."""
@@ -202,7 +196,10 @@ class SlackPost:
             if await self._attach(place, effect, message, delivery):
                 return
             message = shown(message, effect.output)
-        await self._post(place, message, effect.key, delivery, is_broadcast=effect.is_broadcast and bool(place.thread))
+        is_broadcast = effect.is_broadcast and bool(place.thread)
+        posted = await self._post(place, message, effect.key, delivery, is_broadcast=is_broadcast)
+        if "approve" in effect.offers and effect.release:
+            await self._remember_question(effect, posted, delivery)
 
     async def page(self, effect: Page, delivery: Delivery) -> None:
         """Call the on-call: a mention in the thread, and a direct message to each of them."""
@@ -267,6 +264,30 @@ class SlackPost:
         key = f"{card.key}:after:{card.ts}"
         await self._new_card(card.channel, release, message, key, delivery)
 
+    # ---- requests for approval --------------------------------------------------------------------------------------
+
+    async def _remember_question(self, effect: Tell, posted: _Posted, delivery: Delivery) -> None:
+        card = Card(channel=posted.channel, ts=posted.ts, key=effect.key, fingerprint="")
+        older = await self._questions.asked(delivery.pipeline, effect.release, effect.subject, card)
+        if older is not None:
+            await self._edit_question(older, Message(ASKED_AGAIN, []))
+
+    async def _close_questions(self, release: str, delivery: Delivery) -> None:
+        """Have those that are decided say so, without their buttons."""
+        for request, card in (await self._questions.open(delivery.pipeline, release)).items():
+            message = self._words.decided(delivery.pipeline, release, request)
+            if message is not None:
+                await self._edit_question(card, message)
+                await self._questions.closed(delivery.pipeline, release, request)
+
+    async def _edit_question(self, card: Card, message: Message) -> None:
+        try:
+            await self._edit(card, message)
+        except SlackRefused as refusal:
+            if refusal.code not in UNEDITABLE:
+                raise
+            log.warning("A request for approval in %s can be edited no more; its buttons stay.", card.channel)
+
     async def _permalink(self, card: Card) -> str:
         try:
             async with slack_errors():
@@ -289,7 +310,6 @@ class SlackPost:
                 )
         except TransientError as trouble:
             raise _held(self._pacing.edits, "chat.update", trouble) from trouble
-        self._note_edit(card)
 
     def _wait_for_debounce(self, card: Card, *, at_once: bool) -> None:
         edited_at = self._edited_at.get((card.channel, card.ts))

@@ -9,7 +9,7 @@ from typing import Protocol
 from commands.dialect import Dialect, Shell
 from commands.grammar import FORMS, VERBS
 from commands.mrkdwn import cut
-from commands.standing import Step, standing, steps
+from commands.standing import Step, begun, standing, steps
 from commands.words import listed, shorten
 from core.ports import AlarmState
 from core.releases.alarms import alarm_state
@@ -200,7 +200,7 @@ def _reasons(state: PipelineState, found: ReleaseReasons, now: datetime, d: Dial
     for reason in found.reasons:
         who = f" Who can clear it: {d.words(_sentence(reason.who))}." if reason.who else ""
         when = f" It clears by itself at {d.time(reason.clears_at, now)}." if reason.clears_at else ""
-        yield f"• {d.words(_capital(_sentence(reason.sentence)))}.{who}{when}"
+        yield f"• {d.words(begun(_sentence(reason.sentence), state))}.{who}{when}"
 
 
 def history_of(lines: Sequence[Line], subject: str, now: datetime, d: Dialect) -> tuple[str, Facts, str]:

@@ -76,7 +76,7 @@ def _step(state: PipelineState, release: Release, stage: Stage, now: datetime) -
     if occupied is not None and occupied.run is not None and occupied.run.release == release.id:
         pinned = state.definition_of(occupied.run).by_name.get(stage.name, stage)
         return _run_step(state, occupied.run, pinned, now)
-    if isinstance(release.status, RolledBack) and release.status.stage == stage.name:
+    if isinstance(release.status, RolledBack) and stage.name in (release.status.stage, *release.status.also):
         return Step(stage.name, stage.group, BACK, "rolled back")
     if stage.name in release.passed:
         watch = occupied.watch if occupied is not None else None
@@ -174,8 +174,30 @@ def _at_rest(state: PipelineState, release: Release) -> Standing:
             return Standing("rejected", OVER, "rejected", f"rejected by {actor.name} for {scope}: {reason}", at=at)
         case Cancelled(by=actor, reason=reason, at=at):
             return Standing("cancelled", OVER, "cancelled", f"cancelled by {actor.name}: {reason}", at=at)
-        case RolledBack(stage=stage, reason=reason, at=at):
-            brief = f"rolled back in {stage}"
+        case RolledBack(stage=stage, reason=reason, at=at, also=also):
+            left = {stage, *also}
+            # In the order of the line; a stage that is gone from it is still named.
+            known = [name for name in state.definition.by_name if name in left]
+            brief = f"rolled back in {listed([*known, *sorted(left - set(known))])}"
             return Standing("rolled_back", BACK, brief, f"{brief}: {reason}", stage, at=at)
         case Completed(at=at):
             return Standing("completed", PASSED, "everywhere", "everywhere", at=at)
+
+
+def begun(sentence: str, state: PipelineState) -> str:
+    """A reason as a sentence begins: with a capital, unless it begins with a name, which is written as it is."""
+    first = sentence.split(maxsplit=1)[0].rstrip(":,;") if sentence.strip() else ""
+    return sentence if first in _names(state) else f"{sentence[:1].upper()}{sentence[1:]}"
+
+
+def _names(state: PipelineState) -> set[str]:
+    definition = state.definition
+    return {
+        state.id,
+        definition.service,
+        *(group.name for group in definition.groups),
+        *(name for stage in definition.stages for name in (stage.name, *(test.name for test in stage.tests))),
+        *(target.name for target in state.targets),
+        *(alarm.name for alarm in definition.alarms),
+        *(release.version for release in state.releases),
+    }

@@ -56,6 +56,13 @@ class Messages(_Records):
         """What stands at this place; a thread is known by its first message."""
         return self._one((messages.c.channel == channel) & (messages.c.ts == ts))
 
+    def of_purpose(self, pipeline_id: str, release: str, prefix: str) -> Sequence[SentMessage]:
+        """Those of a release whose purpose begins so."""
+        c = messages.c
+        where = (c.pipeline_id == pipeline_id) & (c.release == release) & c.purpose.startswith(prefix, autoescape=True)
+        rows = self._transaction.connection.execute(select(*(c[name] for name in SentMessage.__slots__)).where(where))
+        return tuple(SentMessage(**row._asdict()) for row in rows)
+
     def put(self, message: SentMessage, now: datetime) -> None:
         """Remember it, in place of an earlier one of the same purpose."""
         statement = dialects.upsert(

@@ -36,6 +36,7 @@ from core.releases.state import (
     Override,
     Pause,
     PipelineState,
+    Rejected,
     Release,
     RolledBack,
     RollingBack,
@@ -304,6 +305,19 @@ def half_approved() -> PipelineState:
     return replace(state, definition=replace(state.definition, groups=(rule,)), approvals=(request,))
 
 
+def approved() -> PipelineState:
+    """Eve, who alone must, has approved; it enters at the next look."""
+    state = waiting_for_approval()
+    return replace(state, approvals=(replace(state.approvals[0], votes=(Vote(EVE, NOW - MINUTE),)),))
+
+
+def rejected() -> PipelineState:
+    """Eve said no."""
+    fate = Rejected(by=EVE, scope="production", reason="not before the sale", at=NOW - MINUTE)
+    state = replace(waiting_for_approval(), approvals=())
+    return with_release(state, replace(state.released("r2"), status=fate))
+
+
 def paused() -> PipelineState:
     """Ann pulled the cord while one-box bakes."""
     pause = Pause(id="p3", by=ANN, reason="prices look wrong", at=NOW - MINUTE, until=NOW + 2 * HOUR)
@@ -452,6 +466,8 @@ MOMENTS = {
     "baking": baking,
     "waiting_for_approval": waiting_for_approval,
     "half_approved": half_approved,
+    "approved": approved,
+    "rejected": rejected,
     "paused": paused,
     "red": red,
     "stopped": stopped,

@@ -230,14 +230,14 @@ def _let_time_pass(draft: Draft) -> None:
             draft.tell("", "resumed", f"The pause of {place(pause.scope)} by {pause.by.name} ended as planned.")
             _touch_all(draft)
         elif pause.until is None and (now - (pause.reminded_at or pause.at)).days >= REMIND_EVERY_DAYS:
-            reminded = replace(pause, reminded_at=now)
+            reminded, where = replace(pause, reminded_at=now), place(pause.scope)
             draft.change(
                 lambda s, new=reminded: replace(s, pauses=tuple(new if p.id == new.id else p for p in s.pauses))  # type: ignore[misc]
             )
             draft.tell(
                 "",
                 "pause_reminder",
-                f"{place(pause.scope).capitalize()} has been paused for {duration(now - pause.at)} "
+                f"{where[:1].upper()}{where[1:]} has been paused for {duration(now - pause.at)} "
                 f"({pause.by.name}: {pause.reason}). Is it still needed? Resume it, or leave it.",
                 asks=(pause.by.id,),
             )

@@ -278,4 +278,4 @@ def _joined(effects: list[Effect]) -> list[Effect]:
 
 def _only_tells(tell: Tell, release: str | None = None) -> bool:
     is_of_it = release is None or tell.release == release
-    return is_of_it and bool(tell.release) and not (tell.asks or tell.is_broadcast or tell.offers)
+    return is_of_it and bool(tell.release) and not (tell.asks or tell.is_broadcast or tell.offers or tell.output)

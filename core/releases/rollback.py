@@ -5,6 +5,8 @@ No freeze, window, pause, missing approval or alarm is looked at here: nothing o
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from core.releases.authority import called
 from core.releases.batches import at_once_back, striped
 from core.releases.copies import replace
@@ -377,7 +379,7 @@ def _finish(draft: Draft, name: str, run: StageRun, phase: RollingBack) -> None:
     draft.put_run(name, None)
     if is_bad:
         draft.put_release(
-            replace(release, status=RolledBack(stage=name, reason=phase.reason, at=draft.now), goal="", picked=())
+            replace(release, status=_rolled_back(release, name, phase.reason, draft.now), goal="", picked=())
         )
     done = "was rolled back" if is_bad else "was restored"
     draft.tell(
@@ -386,6 +388,16 @@ def _finish(draft: Draft, name: str, run: StageRun, phase: RollingBack) -> None:
         f"{title(draft.definition, release)} {done} in {name}, which runs {back} again after {took}.",
         is_broadcast=not _goes_back_elsewhere(draft.state, release),
     )
+
+
+def _rolled_back(release: Release, stage: str, reason: str, now: datetime) -> RolledBack:
+    """The status when one more stage is back; of a cause and what follows from it, the cause is said."""
+    before = release.status
+    if not isinstance(before, RolledBack):
+        return RolledBack(stage=stage, reason=reason, at=now)
+    also = tuple(name for name in (*before.also, before.stage) if name != stage)
+    said = before.reason if reason.startswith(before.reason) else reason
+    return RolledBack(stage=stage, reason=said, at=now, also=also)
 
 
 def _goes_back_elsewhere(state: PipelineState, release: Release) -> bool:

@@ -78,11 +78,12 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolledBack:
-    """It was rolled back in a stage and is bad from there on [15]."""
+    """It was rolled back in a stage and is bad from there on [15]; `also` are stages that were back before."""
 
     stage: str
     reason: str
     at: datetime
+    also: tuple[str, ...] = ()
     kind: Literal["rolled_back"] = "rolled_back"
 
 

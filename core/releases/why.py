@@ -73,11 +73,13 @@ def _running(state: PipelineState, name: str, run: StageRun, now: datetime) -> R
             ]
             moving = [t.name for t in targets if t.deployment is not None]
             doing = f"deploying, {len(done)} of {len(targets)} targets done"
-            more = Blocker("deploying", f"{listed(moving)} is being deployed", "", None) if moving else None
+            runs = "the deployment to {} runs" if len(moving) == 1 else "the deployments to {} run"
+            more = Blocker("deploying", runs.format(listed(moving)), "", None) if moving else None
             return ReleaseReasons(release, name, doing, (*((more,) if more else ()), *busy))
         case Testing() as testing:
-            left = listed(t.name for t in testing.tests if not t.outcome)
-            return ReleaseReasons(release, name, "testing", (Blocker("testing", f"{left} still runs"),))
+            left = [t.name for t in testing.tests if not t.outcome]
+            still = f"{listed(left)} still {'runs' if len(left) == 1 else 'run'}"
+            return ReleaseReasons(release, name, "testing", (Blocker("testing", still),))
         case Baking() as baking:
             lacks = missing(state, run, stage, now)
             reasons = []

@@ -13,7 +13,7 @@ from slack_sdk.models.blocks import Block
 from slack_sdk.models.views import View
 
 from bot.cards import Links, card
-from bot.messages import paged, paged_directly, told
+from bot.messages import decided, paged, paged_directly, told
 from bot.modals import modal
 from bot.render import LIMITS, Message
 from commands.subjects import Subject
@@ -61,6 +61,13 @@ def _card(state: PipelineState, text: str) -> dict[str, Any]:
     return as_json(card(state, state.released("r2"), WORLD, NOW, Links(page="https://andon.example/r2")))
 
 
+def _decided(state: PipelineState, text: str) -> dict[str, Any]:
+    del text
+    over = decided(state, "r2", "q7", WORLD, NOW)
+    assert over is not None, "this request is open"
+    return as_json(over)
+
+
 def _tell(*offers: str, subject: str = "", asks: tuple[str, ...] = ()) -> Draw:
     def draw(state: PipelineState, text: str) -> dict[str, Any]:
         tell = Tell(key="say1", release="r2", topic="t", sentence=text, asks=asks, offers=offers, subject=subject)
@@ -85,6 +92,9 @@ SAMPLES = (
     Sample("told", "stopped", _tell("retry", "rollback", subject="beta", asks=("payments",))),
     Sample("told", "rolled_back", _tell("lift", "override", subject="wave-1", asks=("nobody-known", "slack:U7"))),
     Sample("approval", "waiting_for_approval", _tell("approve", "reject", subject="q7", asks=("reviewers",))),
+    Sample("approval_over", "approved", _decided),
+    Sample("approval_over", "rejected", _decided),
+    Sample("approval_over", "superseded", _decided),
     Sample("page", "red", lambda state, text: as_json(paged(replace(PAGE, sentence=text), state, WORLD))),
     Sample(
         "page_direct", "red", lambda state, text: as_json(paged_directly(replace(PAGE, sentence=text), state, WORLD))

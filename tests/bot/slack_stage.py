@@ -16,7 +16,8 @@ from bot.manifest import SCOPES, manifest
 from bot.render import Message
 from bot.slack_channels import Channels
 from bot.slack_client import Pace, open_session, web_client
-from bot.slack_post import Call, Card, Delivery, Pacing, SlackPost
+from bot.slack_places import Card
+from bot.slack_post import Call, Delivery, Pacing, SlackPost
 from core.releases.effects import Page, RefreshCard, Tell
 from simulator.people import Simulator
 
@@ -79,6 +80,7 @@ class Script:
     cards: dict[str, str] = field(default_factory=lambda: {"r1": "checkout 1.4.2 is deploying to beta"})
     drawn: int = 0
     on_call: tuple[str, ...] = ()
+    fates: dict[str, str] = field(default_factory=dict)
 
     def channel(self, pipeline: str) -> str:
         return self.channels.get(pipeline, "")
@@ -91,6 +93,10 @@ class Script:
     def told(self, pipeline: str, tell: Tell) -> Message | None:
         return Message(tell.sentence, [section(tell.sentence)])
 
+    def decided(self, pipeline: str, release: str, request: str) -> Message | None:
+        said = self.fates.get(request)
+        return None if said is None else Message(said, [section(said)])
+
     def called(self, pipeline: str, page: Page) -> Call | None:
         direct = f"You are on call. {page.sentence}"
         return Call(Message(page.sentence, [section(page.sentence)]), Message(direct, [section(direct)]), self.on_call)
@@ -102,6 +108,13 @@ class Shelf:
 
     cards: dict[tuple[str, str], Card] = field(default_factory=dict)
     breaks: Exception | None = None
+    asked: dict[tuple[str, str], dict[str, Card]] = field(default_factory=dict)
+
+    async def questions(self, pipeline: str, release: str) -> Mapping[str, Card]:
+        return dict(self.asked.get((pipeline, release), {}))
+
+    async def put_question(self, pipeline: str, release: str, request: str, card: Card) -> None:
+        self.asked.setdefault((pipeline, release), {})[request] = card
 
     async def find(self, pipeline: str, release: str) -> Card | None:
         return self.cards.get((pipeline, release))
@@ -191,5 +204,15 @@ def tell(
     release: str = "r1",
     is_broadcast: bool = False,
     output: str = "",
+    request: str = "",
 ) -> Tell:
-    return Tell(key=key, release=release, topic="baking", sentence=sentence, is_broadcast=is_broadcast, output=output)
+    return Tell(
+        key=key,
+        release=release,
+        topic="baking",
+        sentence=sentence,
+        is_broadcast=is_broadcast,
+        output=output,
+        offers=("approve", "reject") if request else (),
+        subject=request,
+    )

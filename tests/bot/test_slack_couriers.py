@@ -18,7 +18,8 @@ from bot.outbox import Claimed, Delivered, Done, Outbox
 from bot.slack_channels import Channels
 from bot.slack_client import Pace
 from bot.slack_couriers import ReleaseWords, SlackCouriers, StoredCards
-from bot.slack_post import Card, Pacing, SlackPost
+from bot.slack_places import Card
+from bot.slack_post import Pacing, SlackPost
 from core.releases.decide import decide, new_pipeline, next_wake
 from core.releases.effects import Effect, Page, RefreshCard, Tell
 from core.releases.events import DefinitionApplied, PauseRequested, ReleaseAnnounced

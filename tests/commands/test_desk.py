@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from commands.answers import Line
 from commands.desk import Ask, Desk, Reply
+from commands.standing import begun
 from commands.subjects import EVERYWHERE, Subject, decode, drawn_from
 from commands.words import heard_in_slack
 from core.errors import UsageError
@@ -143,6 +144,14 @@ async def test_a_promise_of_another_service_does_not_carry_the_threads_release()
 
 
 # ---- questions ------------------------------------------------------------------------------------------------------
+
+
+def test_a_sentence_begins_with_a_capital_but_a_name_stays_as_it_is():
+    state = samples.baking()
+    assert begun("it waits", state) == "It waits"
+    assert begun("gamma is occupied by 1.4.1", state) == "gamma is occupied by 1.4.1"
+    assert begun(f"{state.targets[0].name}: nothing runs there", state).startswith(state.targets[0].name)
+    assert begun("", state) == ""
 
 
 async def test_status_has_a_line_for_each_pipeline():

@@ -56,6 +56,9 @@ async def test_its_author_may_not_approve_and_somebody_else_may(tmp_path: Path) 
         await s.settle()
         assert s.running["box-1"] == "1.0.0"
         s.told("1.0.0", "Carol approved")
+        (asked,) = [seen for seen in s.simulator.thread(s.card("1.0.0")) if "needed an approval" in seen.text]
+        assert "for production. Approved by Carol at " in asked.text
+        assert asked.buttons == [], "what is decided is not asked any more"
 
 
 async def test_ten_clicks_act_once(tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ async def test_the_plain_webhook_turns_red_and_everything_goes_back_by_itself(tm
         assert {s.running[t] for t in ("box-1", "web-1", "web-2", "web-3")} == {"1.0.0"}
         assert s.running["beta-1"] == "1.1.0", "the alarm is production's"
         card = s.card("1.1.0")
-        assert "rolled back" in card.text
+        assert "is rolled back in one-box and wave-1: the alarm errors turned red" in card.text
+        assert "one-box ↶ rolled back → wave-1 ↶ rolled back" in card.plain
         assert "8 % of carts fail" in card.text
         begun = s.told("1.1.0", "is being rolled back in one-box and wave-1 to 1.0.0")
         assert "@UBOB" in begun, "the on-call is asked to look"
