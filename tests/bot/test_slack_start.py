@@ -26,7 +26,7 @@ async def test_a_workspace_that_grants_everything_leaves_nothing_to_say():
         assert found.reads_history
         assert found.reads_groups
         assert found.reads_email
-        assert not found.uploads_files
+        assert found.uploads_files
         assert not found.reacts
 
 
