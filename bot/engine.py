@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -28,6 +29,9 @@ from storage.lanes import Birth, Born
 __all__ = ["Answer", "Engine", "HistoryLine", "Rules", "UnknownPipeline", "no_checkpoint"]
 
 T = TypeVar("T")
+
+TIDY_EVERY = 2.0
+"""Seconds, at least, from one copying back of the log to the next."""
 
 
 WAKE_LEASE = timedelta(seconds=30)
@@ -81,6 +85,7 @@ class Engine:
         self._replica = replica if store.shared is None else store.shared.replica
         self._versions: dict[str, int] = {}
         self._longest_gap = longest_gap
+        self._tidy_at = 0.0
         self._states: dict[str, PipelineState] = {}
         self._world = World()
         self._wakes = _Wakes()
@@ -301,6 +306,9 @@ class Engine:
         self._world = world
         if self.deliverer is not None and (born.claims or born.lanes):
             self.deliverer.take(born)
+        if (now := time.monotonic()) > self._tidy_at:
+            self._tidy_at = now + TIDY_EVERY
+            self._readers.submit(self._store.tidy)
         if lines:
             # Whoever asked is answered first.
             asyncio.get_running_loop().call_soon(self._book.log, lines)

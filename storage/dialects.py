@@ -83,6 +83,9 @@ def _prepare_sqlite(engine: Engine, *, begin: str, query_only: bool) -> None:
         if not query_only:
             cursor.execute("PRAGMA journal_mode = WAL")
             cursor.execute("PRAGMA synchronous = FULL")
+            cursor.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            # Copying the log back into the file is done beside the writer (`Store.tidy`); this is for when that fails.
+            cursor.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES_MOST}")
         cursor.execute("PRAGMA foreign_keys = ON")
         if query_only:
             cursor.execute("PRAGMA query_only = ON")
@@ -93,6 +96,11 @@ def _prepare_sqlite(engine: Engine, *, begin: str, query_only: bool) -> None:
 
     event.listen(engine, "connect", connected)
     event.listen(engine, "begin", begun)
+
+
+CACHE_KIB = 16_384
+LOG_PAGES_MOST = 16_000
+"""Pages of 4 kB in SQLite's log before the writer itself stops to copy them back."""
 
 
 class FileLock:

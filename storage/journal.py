@@ -7,6 +7,7 @@ nothing of rules: whoever decides hands it the new state.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -466,6 +467,13 @@ class Store:
             return
         with self._reader.connect() as connection, connection.begin():
             yield Transaction(connection, self.codec, self._statements)
+
+    def tidy(self) -> None:
+        """Copy SQLite's log back into the file as far as nobody is in the way; may be done on any thread."""
+        if self.shared is not None:
+            return
+        with contextlib.closing(self._reader.raw_connection()) as connection:
+            connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def verify(self, pipeline_id: str) -> int | None:
         """The number of the first event that was changed, removed or put in; None if history is whole."""
