@@ -97,12 +97,9 @@ def _turned_red(draft: Draft, event: AlarmReported) -> None:
         run = draft.state.stage(name).run
         if run is not None:
             acted = _act_on_run(draft, name, stage, run, event, said) or acted
-    for name, stage in _watched_youngest_first(draft, event):
-        # The rollback of a younger one may have taken this stage along.
-        watch = draft.state.stage(name).watch
-        if watch is not None:
-            _act_on_watch(draft, name, stage, watch, event, said)
-            acted = True
+    for name, stage, watch in _watched_youngest_first(draft, event):
+        _act_on_watch(draft, name, stage, watch, event, said)
+        acted = True
     if not acted:
         draft.tell(
             "",
@@ -137,7 +134,7 @@ def _began_before(event: AlarmReported, entered_at: datetime | None) -> bool:
 def _act_on_run(draft: Draft, name: str, stage: Stage, run: StageRun, event: AlarmReported, said: str) -> bool:
     alarm = event.alarm
     if _began_before(event, run.entered_at):
-        if event.alarm_state is AlarmState.ALARM and alarm not in run.red_at_entry:
+        if event.alarm_state is AlarmState.ALARM:
             # Heard late: it was red when the release entered. The bake does not end while it is.
             draft.put_run(name, replace(run, red_at_entry=(*run.red_at_entry, alarm)))
         return False
@@ -171,17 +168,17 @@ def _take_back_further_down(draft: Draft, name: str, release: Release, event: Al
 # ---- watched, and spared [8] ----------------------------------------------------------------------------------------
 
 
-def _watched_youngest_first(draft: Draft, event: AlarmReported) -> list[tuple[str, Stage]]:
+def _watched_youngest_first(draft: Draft, event: AlarmReported) -> list[tuple[str, Stage, Watch]]:
     """The stages under an alarm whose watch it turns, the youngest release first: it is the likeliest cause."""
-    found: list[tuple[Release, str, Stage]] = []
+    found: list[tuple[Release, str, Stage, Watch]] = []
     for name, stage in _covered(draft, event.scope):
         run, watch = draft.state.stage(name).run, draft.state.stage(name).watch
         if run is not None or watch is None or draft.now >= watch.until:
             continue
         if event.alarm not in watch.red_at_entry and not _began_before(event, watch.entered_at):
-            found.append((draft.state.released(watch.release), name, stage))
+            found.append((draft.state.released(watch.release), name, stage, watch))
     found.sort(key=lambda one: sum(is_newer(one[0], other) for other, *_ in found), reverse=True)
-    return [(name, stage) for _, name, stage in found]
+    return [(name, stage, watch) for _, name, stage, watch in found]
 
 
 def _act_on_watch(draft: Draft, name: str, stage: Stage, watch: Watch, event: AlarmReported, said: str) -> None:

@@ -118,8 +118,7 @@ def eligible(state: PipelineState, request: ApprovalRequest, world: World) -> tu
 
 def _may_approve(state: PipelineState, request: ApprovalRequest, world: World) -> set[str]:
     rule = rule_of(state.definition, request.scope)
-    if rule is None:
-        return set()
+    assert rule is not None, "a request without a rule is void"
     behind = contributors(state, state.released(request.release), request.scope, world)
     return {k for k in world.expand(rule.by) - behind.people if not _is_bot(world, k)}
 

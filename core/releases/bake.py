@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import assert_never
 
 from core.ports import AlarmState
 from core.releases.alarms import alarm_state, becomes_unknown_at, reading_state, unknown_from
@@ -28,6 +29,8 @@ def covers(scope: Scope, stage: Stage) -> bool:
             return scope.name == stage.name
         case ScopeKind.TARGET:
             return any(target.name == scope.name for target in stage.targets)
+        case _:
+            assert_never(scope.kind)
 
 
 def alarms_over(definition: Pipeline, stage: Stage) -> tuple[Alarm, ...]:

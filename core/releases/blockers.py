@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import assert_never
 
 from core.releases.approvals import eligible, is_granted, scopes_of, valid_votes
 from core.releases.bake import covers, has_anything_running, health
@@ -143,6 +144,8 @@ def leader(state: PipelineState, stage: Stage, world: World, now: datetime) -> R
                 if best is None or is_newer(candidate, best):
                     best = candidate
             return best
+        case _:
+            assert_never(order)
 
 
 def _holds_its_place(state: PipelineState, release: Release, stage: Stage, world: World, now: datetime) -> bool:

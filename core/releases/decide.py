@@ -192,18 +192,23 @@ def _apply(draft: Draft, event: Event) -> None:  # noqa: C901, PLR0912 - the tab
 def _settle(draft: Draft) -> None:
     _let_time_pass(draft)
     looked: dict[str, int] = {}
-    for _ in range(SETTLE_LIMIT):
-        moved = False
-        for name, step in _steps(draft):
-            # What was looked at since the last change would be found as it was.
-            if looked.get(name) != draft.changes:
-                looked[name] = draft.changes
-                moved = step(draft) or moved
-        if not moved:
-            _call_again(draft)
-            _forget(draft)
-            return
-    raise AssertionError(f"{draft.state.id} does not come to rest")
+    rounds = 0
+    while _moves(draft, looked):
+        rounds += 1
+        assert rounds < SETTLE_LIMIT, f"{draft.state.id} does not come to rest"
+    _call_again(draft)
+    _forget(draft)
+
+
+def _moves(draft: Draft, looked: dict[str, int]) -> bool:
+    """One round of everything that can follow; returns whether anything did."""
+    moved = False
+    for name, step in _steps(draft):
+        # What was looked at since the last change would be found as it was.
+        if looked.get(name) != draft.changes:
+            looked[name] = draft.changes
+            moved = step(draft) or moved
+    return moved
 
 
 def _steps(draft: Draft) -> Iterator[tuple[str, Callable[[Draft], bool]]]:

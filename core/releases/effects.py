@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import assert_never
 
 from core.releases.state import Installed
 
@@ -164,6 +165,8 @@ def lane(pipeline: str, effect: Effect) -> str:
             return f"slack:{pipeline}:{effect.release}"
         case Page() | EndPage():
             return f"page:{pipeline}:{effect.page}"
+        case _:
+            assert_never(effect)
 
 
 def is_for_readers(lane: str) -> bool:

@@ -275,11 +275,10 @@ class Shorthand(Strict):
         """The long form, or what the short key takes."""
         schema = handler(core_schema)
         whole = handler.resolve_ref_schema(schema)
-        properties: Mapping[str, Any] = whole.get("properties", {})
-        if properties:
-            short = {key: value for key, value in properties[cls.short_key].items() if key not in ("default", "title")}
-            texts = [{"type": "string"}] if cls.short_is_list else []
-            long = dict(whole)
-            whole.clear()
-            whole.update({"anyOf": [*texts, short, long]})
+        properties: Mapping[str, Any] = whole["properties"]
+        short = {key: value for key, value in properties[cls.short_key].items() if key not in ("default", "title")}
+        texts = [{"type": "string"}] if cls.short_is_list else []
+        long = dict(whole)
+        whole.clear()
+        whole.update({"anyOf": [*texts, short, long]})
         return schema

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
+from typing import assert_never
 
 
 class Order(StrEnum):
@@ -312,6 +313,8 @@ class Pipeline:
                 return tuple(s for s in self.stages if s.group == scope.name)
             case ScopeKind.TARGET:
                 return tuple(s for s in self.stages if any(t.name == scope.name for t in s.targets))
+            case _:
+                assert_never(scope.kind)
 
     def scope_named(self, name: str) -> Scope | None:
         """The stage, group or target of this name; stages first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import assert_never
 
 from core.releases import rollback
 from core.releases.approvals import running_digests, scopes_of, void_reason, votes_that_lapsed
@@ -44,8 +45,7 @@ from core.releases.words import duration, listed, place, title
 def advance(draft: Draft, name: str) -> bool:
     """Move the run of a stage on as far as it goes by itself; returns whether anything moved."""
     run = draft.state.stage(name).run
-    if run is None:
-        return False
+    assert run is not None, f"{name} is empty"
     match run.phase:
         case Deploying():
             return _deploy(draft, name, run, run.phase)
@@ -57,6 +57,8 @@ def advance(draft: Draft, name: str) -> bool:
             return rollback.advance(draft, name, run, run.phase)
         case Stopped():
             return _leave_if_cancelled(draft, name, run, run.phase)
+        case _:
+            assert_never(run.phase)
 
 
 # ---- entering -------------------------------------------------------------------------------------------------------

@@ -221,8 +221,7 @@ def _deployment_ended_badly(
         if not untouched:
             rollback.another_failed(draft, stage.name, release, target, reason)
         return
-    if not isinstance(run.phase, Deploying):
-        return
+    assert isinstance(run.phase, Deploying), "a stage is tested and baked when nothing is in flight there"
     if stage.siblings is Siblings.FOLLOW and not untouched:
         rollback.roll_back(draft, stage.name, release, reason=f"{target.name} failed: {reason}", by=ANDON)
     elif untouched:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import assert_never
 
 from core.releases.bake import credited, missing
 from core.releases.blockers import Blocker, blockers, leader, waits_at
@@ -144,6 +145,8 @@ def _running(state: PipelineState, name: str, run: StageRun, now: datetime) -> R
                     *busy,
                 ),
             )
+        case _:
+            assert_never(run.phase)
 
 
 def _way_out(state: PipelineState, release: Release) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from difflib import get_close_matches
+from typing import assert_never
 
 from core.releases.pipeline import Pipeline, Scope, ScopeKind
 from core.releases.state import Release
@@ -64,3 +65,5 @@ def place(scope: Scope) -> str:
             return scope.name
         case ScopeKind.TARGET:
             return f"the target {scope.name}"
+        case _:
+            assert_never(scope.kind)

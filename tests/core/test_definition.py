@@ -255,7 +255,7 @@ MISTAKES = {
     ),
     "points without time": (with_stage(1, bake={"for": "0s", "points": 5}), "stages[1].bake", "no time", "`for: 15m`"),
     "too many points": (
-        {**with_stage(1, bake={"for": "5m", "points": 1000}), "alarms": [canary()]},
+        {**with_stage(1, bake={"for": "5m", "points": 1000}), "alarms": [canary(), HEARD]},
         "stages[1].bake.points",
         "1000 points take 2h46m40s; the ceiling is 20m",
         "fewer points",

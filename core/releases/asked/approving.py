@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.errors import CommandRefused
-from core.releases.approvals import is_granted, rule_of, valid_votes, why_not
+from core.releases.approvals import is_granted, rule_of, valid_votes, void_reason, why_not
 from core.releases.asked.naming import reason_given
 from core.releases.copies import replace
 from core.releases.draft import Draft
@@ -74,6 +74,9 @@ def _request(draft: Draft, request_id: str, version: str, by: Actor | None = Non
         if (not request_id or r.id == request_id)
         and (not version or draft.state.released(r.release).version == version)
     ]
+    void = [because for r in found if (because := void_reason(draft.state, r, draft.now))]
+    if found and len(void) == len(found):
+        raise CommandRefused(f"This request for approval is void: {void[-1]}.", mend="Whoever is needed is asked anew.")
     open_ones = [r for r in found if not is_granted(draft.state, r, draft.world, draft.now)]
     if open_ones:
         theirs = [r for r in open_ones if by is not None and not why_not(draft.state, r, by, draft.world)]

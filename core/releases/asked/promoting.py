@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from core.errors import CommandRefused
 from core.releases.approvals import is_granted, rule_of
 from core.releases.asked.naming import known_place, named
@@ -48,6 +50,8 @@ def promote(draft: Draft, event: PromoteRequested) -> None:
             _revive(draft, release, event.by)
         case Live():
             _promote_live(draft, release, event.by, goal)
+        case _:
+            assert_never(release.status)
     if goal:
         draft.put_release(replace(draft.state.released(release.id), goal=goal))
         draft.answer += f" It goes on by itself up to {goal}, skipping nothing."
@@ -179,6 +183,8 @@ def _doing(draft: Draft, name: str, run: StageRun) -> str:
             return f"being rolled back in {name}: {going.reason}"
         case Stopped() as still:
             return f"standing still in {name}: {still.reason}"
+        case _:
+            assert_never(run.phase)
 
 
 def _mend_for(draft: Draft, release: Release, run: StageRun) -> str:
