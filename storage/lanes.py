@@ -13,11 +13,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select, tuple_, update
+from sqlalchemy.exc import IntegrityError
 
 from core.releases.effects import Effect, RefreshCard, lane
 from storage import hot
 from storage.codec import Codec
-from storage.errors import CodecError, KeyReused
+from storage.errors import CodecError, KeyReused, VersionConflict
 from storage.instants import from_number, to_number
 from storage.tables import outbox
 
@@ -206,7 +207,7 @@ class Lanes:
         """Lease up to `limit` heads of lanes that are due, oldest first; those whose lease ran out are due again."""
         until = now + lease
         row = (to_number(now), to_number(until), limit)
-        rows = self._transaction.statements.claim.rows(self._transaction.connection, row)
+        rows = self._run(self._transaction.statements.claim, row)
         found = (self._read(claimed, until) for claimed in sorted(rows))
         return [claimed for claimed in found if claimed is not None]
 
@@ -235,9 +236,16 @@ class Lanes:
                 continue
             seq = ready[0]
             row = (to_number(now), to_number(until), seq)
-            taken = statements.take.rows(connection, row)
+            taken = self._run(statements.take, row)
             claims += [c for c in (self._read(claimed, until) for claimed in taken) if c is not None]
         return claims, later, left
+
+    def _run(self, claiming: hot.Prepared, row: hot.Row) -> list[hot.Row]:
+        try:
+            return claiming.rows(self._transaction.connection, row)
+        except IntegrityError as error:
+            # Another replica took a sentence of a lane while the card before it came due here: look again.
+            raise VersionConflict from error
 
     def _read(self, row: hot.Row, until: datetime) -> Claimed | None:
         """A claimed row; None if it cannot be read, and is buried."""

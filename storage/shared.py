@@ -24,7 +24,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from core.releases.state import PipelineState
 from core.releases.world import World
@@ -47,7 +47,8 @@ FORGOTTEN_AFTER = timedelta(days=2)
 # Who was frozen in the middle of a transaction must not hold the others up: it is ended.
 _PER_CONNECTION = (
     "-c statement_timeout=15s -c lock_timeout=5s -c idle_in_transaction_session_timeout=15s "
-    "-c plan_cache_mode=force_generic_plan -c timezone=UTC"
+    "-c plan_cache_mode=force_generic_plan -c timezone=UTC "
+    "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
 )
 CONNECT: dict[str, Any] = {
     "connect_timeout": CONNECT_SECONDS,
@@ -68,10 +69,11 @@ class Shared:
         self.url = url
         self._codec = codec
         self._number: int | None = None
-        self._writer = _engine(url, "andon writer", most=1)
+        self.ask_for = ASK_FOR
+        self._writer = _engine(url, "andon writer", most=2)
         self._reader = _engine(url, "andon reader", most=3)
         try:
-            migrate(self._writer)
+            self._bring_up_to_date()
             self._statements = hot.Statements(self._writer.dialect)
             self._enlist()
         except BaseException:
@@ -88,6 +90,8 @@ class Shared:
                 yield transaction
                 transaction.finish()
             except BaseException as error:
+                if transaction.is_given_up:
+                    self._number = None
                 if not _undone(connection) and transaction.may_be_written and self._was_written(number):
                     log.warning("The database was lost while it answered; what it wrote is known all the same.")
                     return
@@ -125,6 +129,14 @@ class Shared:
             if engine is not None:
                 engine.dispose()
 
+    def _bring_up_to_date(self) -> None:
+        """Run the migrations that are missing, all in one transaction."""
+        engine = create_engine(self.url, poolclass=NullPool, hide_parameters=True, connect_args=dict(CONNECT))
+        try:
+            migrate(engine)
+        finally:
+            engine.dispose()
+
     # ---- this replica's count of batches ----------------------------------------------------------------------------
 
     def _enlist(self) -> None:
@@ -155,7 +167,7 @@ class Shared:
     def _was_written(self, number: int) -> bool:
         """Whether the batch of this number was committed. Raises OutcomeUnknown."""
         self._number = None
-        give_up_at = time.monotonic() + ASK_FOR
+        give_up_at = time.monotonic() + self.ask_for
         while True:
             try:
                 self._number = self._moved_on()
@@ -176,6 +188,8 @@ class SharedTransaction(Transaction):
         super().__init__(connection, codec, statements)
         self.is_marked = False
         """Whether this replica's count moves on with it."""
+        self.is_given_up = False
+        """Whether this replica's count is not what it was taken to be."""
         self.may_be_written = False
         """Whether what would commit it was sent."""
         self._replica = replica
@@ -260,6 +274,7 @@ class SharedTransaction(Transaction):
 
     def _mark(self) -> None:
         if not self._run(batch.MARK, self._mine):
+            self.is_given_up = True
             raise VersionConflict(_GIVEN_UP)
         self.is_marked = True
 
@@ -277,7 +292,8 @@ class SharedTransaction(Transaction):
         values = self._values(gathered)
         self._confirmed, self._hoped = {}, {}
         ((is_mine, is_fresh, clash, stale, _),) = self._run(batch.WRITE, values)
-        if is_mine is None or not is_mine:
+        if not is_mine:
+            self.is_given_up = True
             raise VersionConflict(_GIVEN_UP)
         if not is_fresh:
             log.info("another replica was faster (%d pipelines); decided again", stale)

@@ -288,9 +288,13 @@ async def story(
     smokes: Callable[[str], Mapping[str, Any]] = shop,
     deployer: Callable[[OutsideWorld], Deployer] = ScriptedDeployer,
     retry_delays: Sequence[float] = (0,),
+    database: str = "",
     **parts: Any,
 ) -> AsyncIterator[Story]:
-    """Open the workspace and the outside world, and start the bot; `smokes` makes the file from the test's address."""
+    """Open the workspace and the outside world, and start the bot; `smokes` makes the file from the test's address.
+
+    `database` is the URL of one; without it, there is a SQLite file in `path`.
+    """
     clock = FakeClock()
     script = Played()
     outside = OutsideWorld(script)
@@ -307,7 +311,7 @@ async def story(
         slack = simulator.workspace.app
         settings = Settings(
             config=path,
-            database_url=sqlite_url(path / "andon.db"),
+            database_url=database or sqlite_url(path / "andon.db"),
             port=0,
             state=path,
             slack_bot_token=Secret(slack.bot_token if has_slack else ""),
