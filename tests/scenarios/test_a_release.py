@@ -9,8 +9,8 @@ from tests.scenarios.kit import story
 EVERYWHERE = ("beta-1", "box-1", "web-1", "web-2", "web-3")
 
 
-async def test_a_release_walks_to_the_end_with_one_approval(tmp_path: Path) -> None:
-    async with story(tmp_path) as s:
+async def test_a_release_walks_to_the_end_with_one_approval(tmp_path: Path, database: str) -> None:
+    async with story(tmp_path, database=database) as s:
         await s.announce("1.0.0", title="Open the shop")
         assert s.receiver.smoked == 1
         assert s.running == {"beta-1": "1.0.0"}
@@ -61,8 +61,8 @@ async def test_its_author_may_not_approve_and_somebody_else_may(tmp_path: Path) 
         assert asked.buttons == [], "what is decided is not asked any more"
 
 
-async def test_ten_clicks_act_once(tmp_path: Path) -> None:
-    async with story(tmp_path) as s:
+async def test_ten_clicks_act_once(tmp_path: Path, database: str) -> None:
+    async with story(tmp_path, database=database) as s:
         await s.announce("1.0.0")
         card = s.card("1.0.0")
         for _ in range(10):
@@ -98,8 +98,8 @@ async def test_a_release_is_cancelled_and_what_is_deployed_stays(tmp_path: Path)
         assert "Approve" not in s.card("1.0.0").buttons
 
 
-async def test_a_newer_release_takes_the_place_of_one_that_waits(tmp_path: Path) -> None:
-    async with story(tmp_path) as s:
+async def test_a_newer_release_takes_the_place_of_one_that_waits(tmp_path: Path, database: str) -> None:
+    async with story(tmp_path, database=database) as s:
         await s.announce("1.0.0")
         await s.announce("1.0.1")
         assert "Approve" not in s.card("1.0.0").buttons

@@ -30,8 +30,8 @@ async def in_wave(s: Story, version: str = "1.1.0", **more: object) -> None:
     await s.settle()
 
 
-async def test_the_plain_webhook_turns_red_and_everything_goes_back_by_itself(tmp_path: Path) -> None:
-    async with story(tmp_path) as s:
+async def test_the_plain_webhook_turns_red_and_everything_goes_back_by_itself(tmp_path: Path, database: str) -> None:
+    async with story(tmp_path, database=database) as s:
         await in_wave(s)
         facts = await s.alarm(title="8 % of carts fail", url="https://graphs.example.com/7")
         assert facts == {"understood": True, "alarms": 1, "matched": 1, "note": ""}
@@ -112,8 +112,8 @@ async def test_a_person_rolls_back_in_a_window_that_asks_for_a_reason(tmp_path: 
         assert "customers call" in s.told("1.1.0", "is being rolled back in wave-1")
 
 
-async def test_a_failed_target_goes_back_alone_and_is_tried_again(tmp_path: Path) -> None:
-    async with story(tmp_path) as s:
+async def test_a_failed_target_goes_back_alone_and_is_tried_again(tmp_path: Path, database: str) -> None:
+    async with story(tmp_path, database=database) as s:
         s.script.when(Cue(target="web-2", version="1.1.0"), Act(outcome=Outcome.FAILED, message="no memory left"))
         await s.everywhere("1.0.0", s.ann)
         await s.to_production("1.1.0", s.ann)
@@ -184,8 +184,8 @@ async def failed_rollback(s: Story) -> Seen:
     return s.card("1.1.0")
 
 
-async def test_a_page_is_repeated_until_somebody_takes_it(tmp_path: Path) -> None:
-    async with story(tmp_path) as s:
+async def test_a_page_is_repeated_until_somebody_takes_it(tmp_path: Path, database: str) -> None:
+    async with story(tmp_path, database=database) as s:
         await failed_rollback(s)
         assert len(s.receiver.pages) == 1
         headers, body = s.receiver.pages[0]

@@ -46,8 +46,10 @@ async def test_trouble_for_a_while_costs_nothing_but_time(tmp_path: Path, troubl
         assert s.simulator.faults.active() == [], "all of the trouble was met"
 
 
-async def test_the_line_drops_after_every_single_post_and_still_nothing_is_there_twice(tmp_path: Path) -> None:
-    async with story(tmp_path) as s:
+async def test_the_line_drops_after_every_single_post_and_still_nothing_is_there_twice(
+    tmp_path: Path, database: str
+) -> None:
+    async with story(tmp_path, database=database) as s:
         await s.everywhere("1.0.0", s.ann)
         s.simulator.faults.set("chat.postMessage", "drop_after")
         s.simulator.faults.set("chat.update", "drop_after")

@@ -56,8 +56,8 @@ async def test_pulled_and_lifted_by_mention_in_the_thread(tmp_path: Path) -> Non
         assert s.running["web-1"] == "1.0.0"
 
 
-async def test_two_pauses_need_two_resumes(tmp_path: Path) -> None:
-    async with story(tmp_path) as s:
+async def test_two_pauses_need_two_resumes(tmp_path: Path, database: str) -> None:
+    async with story(tmp_path, database=database) as s:
         await baking(s)
         await s.bob.types("#shop", "/release pause shop one reason", wait=False)
         await s.dave.types("#shop", "/release pause shop in wave-1 another reason", wait=False)
@@ -70,8 +70,8 @@ async def test_two_pauses_need_two_resumes(tmp_path: Path) -> None:
         assert s.running["web-1"] == "1.0.0"
 
 
-async def test_a_pause_with_an_end_ends_by_itself(tmp_path: Path) -> None:
-    async with story(tmp_path) as s:
+async def test_a_pause_with_an_end_ends_by_itself(tmp_path: Path, database: str) -> None:
+    async with story(tmp_path, database=database) as s:
         await baking(s)
         await s.bob.types("#shop", "/release pause shop for 2h lunch", wait=False)
         await s.advance(minutes=110)
