@@ -149,7 +149,7 @@ async def test_one_is_killed_and_the_other_goes_on_within_the_lease(tmp_path: Pa
         await both.approve("1.0.0")
         await until(lambda: both.says("1.0.0", "is everywhere"), or_show=both.shown)
 
-        # While the other one is frozen, everything is in the hands of the first; then that one dies, and the other wakes.
+        # While the other is frozen, everything is in the hands of the first; then that one dies, and the other wakes.
         first, other = both.processes
         other.send_signal(signal.SIGSTOP)
         await both.announce(0, "1.1.0")
