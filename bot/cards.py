@@ -12,13 +12,14 @@ from typing import Final
 
 from bot.render import Message, Templates, built_in
 from commands.mrkdwn import cut
-from commands.standing import NOW, PASSED, Standing, Step, begun, standing, steps
+from commands.standing import NOW, PASSED, Standing, Step, begun, cleared_by, standing, steps
 from commands.subjects import Subject, drawn_from
 from commands.words import listed
 from core.ports import AlarmState
 from core.releases.alarms import alarm_state
 from core.releases.approvals import eligible, is_granted, rule_of
 from core.releases.bake import alarms_over, health
+from core.releases.blockers import holding_marks, waits_at
 from core.releases.pipeline import Alarm, Stage
 from core.releases.rollback import good_for
 from core.releases.state import ApprovalRequest, Change, Completed, Override, Pause, PipelineState, Release, Stopped
@@ -122,6 +123,7 @@ class CardView:
     resume: Subject | None
     rollback: Subject | None
     retry: Subject | None
+    lift: Subject | None
     about: Subject
     links: Links
 
@@ -170,6 +172,7 @@ def view(state: PipelineState, release: Release, world: World, now: datetime, li
         resume=_subject(state, release, "resume", pauses[0].id) if pauses else None,
         rollback=_rollback(state, release),
         retry=_retry(state, release),
+        lift=_lift(state, release) if release.is_live else None,
         about=Subject(state.id, release.id),
         links=links,
     )
@@ -270,7 +273,7 @@ def _waiting(state: PipelineState, release: Release, world: World, now: datetime
             elif reason.kind == "stopped" and one.doing:
                 sentence = f"it stands still in {one.stage} until somebody decides"
             found.setdefault(
-                sentence, Waiting(reason.kind, begun(sentence, state), reason.who, reason.clears_at, since)
+                sentence, Waiting(reason.kind, begun(sentence, state), cleared_by(reason.who), reason.clears_at, since)
             )
     return tuple(found.values())
 
@@ -351,6 +354,13 @@ def _retry(state: PipelineState, release: Release) -> Subject | None:
         if run is not None and run.release == release.id and isinstance(run.phase, Stopped):
             return _subject(state, release, "retry", occupied.name)
     return None
+
+
+def _lift(state: PipelineState, release: Release) -> Subject | None:
+    """Offered where a version that was rolled back holds it; only owners may, which is checked when they do."""
+    stages = state.definition.stages
+    is_held = any(waits_at(state, release, stage) and holding_marks(state, release, stage) for stage in stages)
+    return Subject(state.id, release.id) if is_held else None
 
 
 def _subject(state: PipelineState, release: Release, verb: str, subject: str = "") -> Subject:

@@ -12,6 +12,7 @@ from typing import Final
 
 from bot.cards import CHANGES_SHOWN, NO_LINKS, Asking, Links, asking, short_version
 from bot.render import Message, Templates, built_in
+from commands.dialect import Slack
 from commands.standing import OVER, PASSED, standing
 from commands.subjects import Subject, drawn_from
 from commands.words import listed
@@ -35,6 +36,8 @@ from core.releases.world import World
 
 BUTTONS: Final = ("approve", "reject", "acknowledge", "pause", "retry", "lift", "override")
 """What is offered as a button, most wanted first; rolling back stands in the menu, one thought further away."""
+URGENT: Final = frozenset({"drift", "deployment_lost", "pause_reminder"})
+"""What somebody must act on, although there is no button for it."""
 BOUND: Final = frozenset({"approve", "reject"})
 
 
@@ -55,6 +58,8 @@ class Told:
     version: str
     sentence: str
     asks: tuple[str, ...]
+    is_urgent: bool
+    """Whether those who are asked should do something."""
     buttons: tuple[Offer, ...]
     menu: tuple[Offer, ...]
     about: Subject
@@ -108,8 +113,9 @@ def told(
     view = Told(
         service=state.id,
         version=short_version(release.version) if release is not None else "",
-        sentence=tell.sentence,
+        sentence=Slack(in_thread=bool(tell.release)).typed(tell.sentence),
         asks=tell.asks,
+        is_urgent=bool(tell.offers) or tell.topic in URGENT,
         buttons=tuple(_offer(state, tell, verb) for verb in BUTTONS if verb in tell.offers),
         menu=tuple(_offer(state, tell, verb) for verb in ("rollback",) if verb in tell.offers),
         about=Subject(state.id, tell.release),

@@ -14,6 +14,7 @@ from bot.cards import asking, short_version
 from bot.render import Option, Templates, built_in
 from commands.standing import begun, standing
 from commands.subjects import EVERYWHERE, Subject, drawn_from
+from commands.words import listed
 from core.errors import UsageError
 from core.releases.blockers import blockers, waits_at
 from core.releases.rollback import good_for
@@ -42,6 +43,7 @@ class GoesBack:
     """What a rollback of one stage would do, as "target: from → to" by target."""
 
     stage: str
+    runs: str
     targets: tuple[tuple[str, str, str], ...]
     more: int
     lost: tuple[str, ...]
@@ -100,9 +102,11 @@ def goes_back(state: PipelineState) -> tuple[GoesBack, ...]:
             else:
                 moves.append((target.name, short_version(leaving.version), short_version(goal.version)))
         if targets:
+            runs = dict.fromkeys(short_version(t.current.version) for t in targets if t.current is not None)
             found.append(
                 GoesBack(
                     stage=occupied.name,
+                    runs=listed(list(runs)),
                     targets=tuple(moves[:TARGETS_SHOWN]),
                     more=max(0, len(moves) - TARGETS_SHOWN),
                     lost=tuple(lost),

@@ -9,7 +9,7 @@ from typing import Protocol
 from commands.dialect import Dialect, Shell
 from commands.grammar import FORMS, VERBS
 from commands.mrkdwn import cut
-from commands.standing import Step, begun, standing, steps
+from commands.standing import Step, begun, cleared_by, standing, steps
 from commands.words import listed, shorten
 from core.ports import AlarmState
 from core.releases.alarms import alarm_state
@@ -198,7 +198,7 @@ def _reasons(state: PipelineState, found: ReleaseReasons, now: datetime, d: Dial
     else:
         yield f"{name} enters {d.words(found.stage)} at the next look, in a moment."
     for reason in found.reasons:
-        who = f" Who can clear it: {d.words(_sentence(reason.who))}." if reason.who else ""
+        who = f" Who can clear it: {d.words(_sentence(cleared_by(reason.who)))}." if reason.who else ""
         when = f" It clears by itself at {d.time(reason.clears_at, now)}." if reason.clears_at else ""
         yield f"• {d.words(begun(_sentence(reason.sentence), state))}.{who}{when}"
 

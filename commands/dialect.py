@@ -47,7 +47,11 @@ class Slack:
 
     def words(self, text: str) -> str:
         """Escaped, so that it mentions nobody."""
-        return mrkdwn.escape(_COMMAND.sub(self._command, text))
+        return mrkdwn.escape(self.typed(text))
+
+    def typed(self, text: str) -> str:
+        """The text with its commands as they are typed here; nothing is escaped."""
+        return _COMMAND.sub(self._command, text)
 
     def strong(self, text: str) -> str:
         """Bold."""

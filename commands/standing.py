@@ -190,6 +190,12 @@ def begun(sentence: str, state: PipelineState) -> str:
     return sentence if first in _names(state) else f"{sentence[:1].upper()}{sentence[1:]}"
 
 
+def cleared_by(who: str) -> str:
+    """Who can clear a reason, and how, in one piece: `the team shop: promote` is `the team shop (promote)`."""
+    people, colon, how = who.partition(": ")
+    return f"{people} ({how})" if colon else who
+
+
 def _names(state: PipelineState) -> set[str]:
     definition = state.definition
     return {

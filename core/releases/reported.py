@@ -311,7 +311,7 @@ def running_version_observed(draft: Draft, event: RunningVersionObserved) -> Non
         current.release if draft.state.release(current.release) else "",
         "drift",
         f"{target.name} was changed outside Andon: {drift}. Nothing new enters until somebody says "
-        f"`reconcile {draft.definition.service} keep` or `restore`.",
+        f"`reconcile {draft.definition.service} keep` or `reconcile {draft.definition.service} restore`.",
         asks=called(draft.world, draft.definition),
         is_broadcast=True,
     )

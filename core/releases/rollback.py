@@ -160,7 +160,7 @@ def _forbidden(draft: Draft, release: Release, touched: list[TargetState]) -> tu
     for target in touched:
         if target.rolled_back_at is not None and draft.now - target.rolled_back_at < guard:
             ago = duration(draft.now - target.rolled_back_at)
-            return StopCause.GUARD, f"{target.name} was rolled back automatically {ago} ago, a person must decide now"
+            return StopCause.GUARD, f"{target.name} was rolled back automatically {ago} ago; a person must decide now"
     return None
 
 

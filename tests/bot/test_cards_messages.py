@@ -156,7 +156,7 @@ def test_a_stage_that_goes_back_already_or_cannot_is_said_and_not_offered():
     view = modal("rollback", Subject("checkout", "r2", "wave-1"), samples.red(), Moment())
     assert "wave-1" not in [option["value"] for option in view["blocks"][0]["element"]["options"]]
     nowhere = modal("rollback", Subject("checkout", "r2"), samples.nowhere_to_go_back(), Moment())
-    assert "• one-box has nothing to go back to" in nowhere["blocks"][1]["text"]["text"]
+    assert "• one-box runs 1.4.2, with no known good version to go back to" in nowhere["blocks"][1]["text"]["text"]
 
 
 def test_overriding_lists_what_holds_it():
