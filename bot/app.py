@@ -121,6 +121,8 @@ class App:
         await self._apply(self._definitions)
         self.session = open_session()
         if self.settings.has_slack:
+            # Before anybody can ask: Slack waits three seconds, and the first card is drawn among their questions.
+            self.templates.compile()
             self.link = self._slack_link()
             self._closers.append(self.link.close)
             await self.link.begin()

@@ -41,6 +41,11 @@ class Templates:
         """The names of all templates."""
         return tuple(sorted(name.removesuffix(".jinja") for name in self._own.list_templates(["jinja"])))
 
+    def compile(self) -> None:
+        """Compile all of ours now: a third of a second, in which nobody else would be answered later."""
+        for name in self.names():
+            self._own.get_template(f"{name}.jinja")
+
     def draw(self, name: str, world: World, **view: object) -> Drawing:
         """Run a template on what it shows; an operator's that fails is logged and ours is used, so no card is lost."""
         if self._overridden is not None:

@@ -217,3 +217,11 @@ def test_a_modal_that_asks_for_no_reason_is_not_used(tmp_path: Path, caplog: pyt
     drawing = Templates(tmp_path).draw("modal_pause", WORLD, service="checkout")
     assert drawing.blocks[0]["block_id"] == "reason"
     assert "needs draw.name and draw.reason" in caplog.text
+
+
+def test_compiled_beforehand_no_template_is_compiled_while_people_wait():
+    templates = Templates()
+    templates.compile()
+    loaded = templates._own.cache
+    assert loaded is not None
+    assert {name for _, name in loaded.keys()} >= {f"{name}.jinja" for name in templates.names()}  # noqa: SIM118
