@@ -1,0 +1,52 @@
+"""What a program printed is said where it failed, and nowhere else; and each stage that went back is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.ports import TestOutcome
+from core.releases.effects import RunStageTest, StartDeployment
+from core.releases.events import DeploymentFailed, StageTestReported
+from core.releases.state import RolledBack
+from tests.core.line import Line
+from tests.core.test_rule_failures import in_tests
+from tests.core.test_seldom import key_of
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        (TestOutcome.FAILED, ["The test smoke of beta failed."]),
+        (TestOutcome.ERRORED, ["The test smoke of beta could not tell."]),
+        (TestOutcome.PASSED, []),
+    ],
+)
+def test_what_a_test_printed_is_told_unless_it_passed(outcome: TestOutcome, said: list[str]):
+    line = in_tests()
+    smoke = next(run for run in line.pending(RunStageTest) if run.test == "smoke")
+    line.hears(StageTestReported(key=smoke.key, outcome=outcome, output="no such cart\n"))
+    assert [tell.sentence for tell in line.said("output")] == said
+    assert all(tell.output == "no such cart\n" for tell in line.said("output"))
+
+
+def test_what_a_deployment_printed_is_told_where_it_failed():
+    line = Line()
+    line.announces("1.1")
+    target = line.pending(StartDeployment)[0].target
+    line.hears(DeploymentFailed(key=key_of(line, target), reason="exit 1", output="disk full"))
+    (tell,) = line.said("output")
+    assert (tell.sentence, tell.output) == (f"The deployment of 1.1 to {target} failed.", "disk full")
+    assert tell.release == line.release("1.1").id
+
+
+def test_each_stage_that_goes_back_is_named_and_the_cause_is_said():
+    line = Line()
+    line.travels("1.0")
+    line.travels("1.1")
+    line.alarm("errors")
+    line.deploys()
+    status = line.release("1.1").status
+    assert isinstance(status, RolledBack)
+    assert status.also
+    assert status.stage not in status.also
+    assert "and it went bad in" not in status.reason
