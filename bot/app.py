@@ -208,10 +208,10 @@ class App:
         """Bring people and pipelines up to date with the files; what did not change is not touched."""
         organisation = definitions.organisation
         if organisation is not None:
-            old = self.engine.world
-            if _with_slack_members(old, organisation.applied_to(old)) != old:
+            old, now = self.engine.world, self.engine.now()
+            if _with_slack_members(old, organisation.applied_to(old, now)) != old:
                 await self.engine.change_world(
-                    lambda world: _with_slack_members(world, organisation.applied_to(world)),
+                    lambda world: _with_slack_members(world, organisation.applied_to(world, now)),
                     what="The organisation file was applied.",
                 )
         for pipeline in definitions.pipelines.values():

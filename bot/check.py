@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -37,8 +38,10 @@ def check(
     as_json: bool = False,
     validate: Validate | None = deployer_problems,
     validate_test: ValidateTest | None = test_problems,
+    today: date | None = None,
 ) -> int:
     """Look at files and configuration directories; 0: right, 1: something is wrong, 2: nothing to look at."""
+    today = today or datetime.now(UTC).date()
     definitions: list[Definitions] = []
     for organisation, files in _found([Path(path) for path in paths]):
         missing = [path for path in files if not path.exists()]
@@ -46,7 +49,7 @@ def check(
             name = missing[0] if missing else organisation.parent if organisation else "."
             out.write(f"andon check: there is nothing to check at {name}; name a pipeline file or its directory\n")
             return 2
-        definitions.append(load_files(files, organisation, validate, validate_test))
+        definitions.append(load_files(files, organisation, validate, validate_test, today))
     if not definitions:
         out.write("andon check: name a pipeline file, or a directory with org.yaml and pipelines/\n")
         return 2

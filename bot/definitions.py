@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from bot.located_yaml import Located, Place, read_yaml
-from core.releases.definition import PipelineFile
+from core.releases.definition import NO_POLICY, PipelineFile
 from core.releases.fields import json_text
 from core.releases.organisation import Organisation, read_organisation, unknown_to_organisation
 from core.releases.organisation_file import OrganisationFile
@@ -89,21 +90,24 @@ def load_files(
     organisation: Path | None,
     validate: Validate | None = None,
     validate_test: ValidateTest | None = None,
+    today: date | None = None,
 ) -> Definitions:
-    """These pipelines with this organisation; without one, names of people, teams and calendars are not looked up."""
+    """These pipelines with this organisation; without one, names of people, teams and calendars are not looked up.
+
+    With `today` calendars with dates are asked whether they still open within a year.
+    """
     findings: list[Finding] = []
-    file, known = _organisation(organisation, findings)
+    file, known = _organisation(organisation, findings, today)
     pipelines: dict[str, Pipeline] = {}
     names: dict[str, str] = {}
     for path in files:
         located = _read(path, findings)
         if located is None:
             continue
-        policy = {"policy": known.policy} if known is not None else {}
-        reading = read_pipeline(located.value, **policy)
+        reading = read_pipeline(located.value, known.policy if known is not None else NO_POLICY, today)
         problems = list(reading.problems)
         if reading.file is not None:
-            problems += _beyond_one_file(reading.file, file, validate, validate_test)
+            problems += _beyond_one_file(reading.file, file, validate, validate_test, today)
             if reading.file.id in names:
                 sentence = f"the pipeline `{reading.file.id}` is already defined in {names[reading.file.id]}"
                 problems.append(Problem(("service",), sentence, "give one of them another `pipeline:` name"))
@@ -121,7 +125,9 @@ def load_files(
     )
 
 
-def _organisation(path: Path | None, findings: list[Finding]) -> tuple[OrganisationFile | None, Organisation | None]:
+def _organisation(
+    path: Path | None, findings: list[Finding], today: date | None
+) -> tuple[OrganisationFile | None, Organisation | None]:
     if path is None:
         return None, None
     if not path.is_file():
@@ -132,7 +138,7 @@ def _organisation(path: Path | None, findings: list[Finding]) -> tuple[Organisat
     located = _read(path, findings)
     if located is None:
         return None, None
-    reading = read_organisation(located.value)
+    reading = read_organisation(located.value, today)
     findings += _located(path, located, reading.problems)
     return reading.file, reading.organisation
 
@@ -210,9 +216,10 @@ def _beyond_one_file(
     organisation: OrganisationFile | None,
     validate: Validate | None,
     validate_test: ValidateTest | None,
+    today: date | None,
 ) -> Iterator[Problem]:
     if organisation is not None:
-        yield from unknown_to_organisation(file, organisation)
+        yield from unknown_to_organisation(file, organisation, today)
     if validate is not None:
         yield from _deployer_problems(file, validate)
     for index, stage in enumerate(file.stages if validate_test is not None else ()):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass, replace
+from datetime import timedelta
 from functools import cache
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -114,7 +115,13 @@ class Codec:
     def encode_world(self, world: World) -> str:
         """The world as people wrote it; revision, outages and the last sign of life are kept in tables."""
         # pydantic writes dictionaries; a world may hold any mapping.
-        world = replace(world, people=dict(world.people), groups=dict(world.groups), teams=dict(world.teams))
+        world = replace(
+            world,
+            people=dict(world.people),
+            groups=dict(world.groups),
+            teams=dict(world.teams),
+            calendars=dict(world.calendars),
+        )
         raw = _adapter(World).dump_python(world, exclude={"revision", "outages", "observed_until"})
         return json.dumps(raw, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
 
@@ -217,4 +224,6 @@ def _plain(value: Any) -> Any:
     """What JSON lacks; sets are sorted, so that one world is always one text."""
     if isinstance(value, frozenset | set):
         return sorted(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     return value.isoformat()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
+from core.releases import gates
 from core.releases.approvals import eligible, is_granted, scopes_of, valid_votes
 from core.releases.bake import covers, has_anything_running, health
 from core.releases.pipeline import ApprovalRule, Order, Pipeline, Scope, Stage
@@ -43,9 +44,7 @@ class Blocker:
 STRUCTURAL = frozenset({"occupied", "upstream", "bad", "order", "pick", "goal", "busy"})
 """While one of these stands nobody is asked to approve: the question could still change."""
 
-WAIVED_BY_OVERRIDE = frozenset(
-    {"paused", "stopped", "frozen", "window", "alarm", "unknown", "approval", "order", "goal"}
-)
+WAIVED_BY_OVERRIDE = frozenset({"paused", "frozen", "window", "turn", "alarm", "unknown", "approval", "order", "goal"})
 
 
 def blockers(state: PipelineState, release: Release, stage: Stage, world: World, now: datetime) -> tuple[Blocker, ...]:
@@ -299,26 +298,9 @@ def _people(state: PipelineState, release: Release, stage: Stage, world: World, 
                 pause.id,
             )
         )
-    for stop in world.pauses:
-        if stop.until is None or now < stop.until:
-            found.append(
-                Blocker(
-                    "stopped", f"{stop.by.name} stopped all services: {stop.reason}", "an administrator", stop.until
-                )
-            )
-    for freeze in world.freezes:
-        if _freeze_holds(state, stage, freeze.services, freeze.scopes) and freeze.starts_at <= now < freeze.ends_at:
-            reason = f": {freeze.reason}" if freeze.reason else ""
-            found.append(
-                Blocker("frozen", f"the freeze {freeze.name} is on{reason}", "an owner: override", freeze.ends_at)
-            )
+    for gate in gates.shut(state.definition, stage, world, now):
+        found.append(Blocker(gate.kind, gate.sentence, gate.who, gate.clears_at, gate.subject))
     return found
-
-
-def _freeze_holds(state: PipelineState, stage: Stage, services: frozenset[str], scopes: frozenset[str]) -> bool:
-    return (not services or state.definition.service in services) and (
-        not scopes or stage.name in scopes or stage.group in scopes
-    )
 
 
 def active_override(state: PipelineState, release: Release, stage: Stage, now: datetime) -> Override | None:
@@ -329,6 +311,13 @@ def active_override(state: PipelineState, release: Release, stage: Stage, now: d
                 continue
             return override
     return None
+
+
+def is_half_made(state: PipelineState, override: Override, now: datetime) -> bool:
+    """Whether an override still waits for its second person, and so is not in force [23]."""
+    stage = state.definition.by_name.get(override.stage)
+    needs_two = stage is not None and stage.is_production
+    return needs_two and override.seconded_by is None and now < override.expires_at
 
 
 # ---- alarms [9, 10] -------------------------------------------------------------------------------------------------

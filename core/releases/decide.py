@@ -38,7 +38,7 @@ from datetime import datetime
 from functools import partial
 from typing import assert_never
 
-from core.releases import alarmed, progress, redefined, reported
+from core.releases import alarmed, gate_news, progress, redefined, reported
 from core.releases.alarms import becomes_unknown_at
 from core.releases.asked import (
     approving,
@@ -196,6 +196,7 @@ def _settle(draft: Draft) -> None:
     while _moves(draft, looked):
         rounds += 1
         assert rounds < SETTLE_LIMIT, f"{draft.state.id} does not come to rest"
+    gate_news.tell(draft)
     _call_again(draft)
     _forget(draft)
 
@@ -331,8 +332,7 @@ def next_wake(state: PipelineState, world: World, now: datetime) -> datetime | N
     moments.extend(o.expires_at for o in state.overrides)
     moments.extend(r.expires_at for r in state.approvals)
     moments.extend(p.next_at for p in state.pages if p.sent < state.definition.page_times)
-    moments.extend(stop.until for stop in world.pauses if stop.until is not None)
-    moments.extend(freeze.ends_at for freeze in world.freezes)
+    moments.extend(gate_news.wakes(state, world, now))
     if any(r.is_live for r in state.releases):
         moments.extend(m for a in state.definition.alarms if (m := becomes_unknown_at(state, a, now)) is not None)
     return min((m for m in moments if m > now), default=None)

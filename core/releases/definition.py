@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
+from datetime import date, time, timedelta
 from typing import Annotated, Any
 
 from pydantic import Field
 
+from core.releases.calendar_parts import CalendarPart, build_calendar
 from core.releases.fields import Channel, Duration, Name, Url, json_text
 from core.releases.parts import (
     AlarmPart,
@@ -78,6 +79,9 @@ class PipelineFile(Strict):
     )
     groups: dict[Name, GroupPart] = Field(default_factory=dict, description="Only where a group has settings.")
     alarms: list[AlarmPart] = Field(default_factory=list, max_length=200, description="What is watched.")
+    calendars: dict[Name, CalendarPart] = Field(
+        default_factory=dict, max_length=50, description="Of its own, beside those of the organisation file."
+    )
     order: Annotated[Order, Field(strict=False)] = Field(default=Order.NEWEST, description="Who goes first [newest].")
     batch: BatchPart = Field(default_factory=BatchPart, description="How much changes at once.")
     watch: Duration = Field(default=timedelta(hours=1), description="Still able to roll back after passing [1h].")
@@ -154,6 +158,7 @@ def build(file: PipelineFile, policy: Policy = NO_POLICY) -> Pipeline:
         stages=tuple(_stage(file, index) for index in range(len(file.stages))),
         groups=_groups(file, policy),
         alarms=tuple(_alarm(file, alarm) for alarm in file.alarms),
+        calendars=tuple(build_calendar(name, part) for name, part in sorted(file.calendars.items())),
         order=file.order,
         keep_good=file.keep_good,
         rollback_guard=file.rollback_guard,
@@ -180,7 +185,21 @@ def build(file: PipelineFile, policy: Policy = NO_POLICY) -> Pipeline:
 
 
 def _plain(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {key: value / timedelta(seconds=1) if isinstance(value, timedelta) else value for key, value in pairs}
+    return {key: _plain_value(value) for key, value in pairs}
+
+
+def _plain_value(value: Any) -> Any:
+    """What JSON lacks; sets are sorted, so that one definition is always one text."""
+    match value:
+        case timedelta():
+            return value / timedelta(seconds=1)
+        case frozenset():
+            return sorted(value)
+        case date() | time():
+            return value.isoformat()
+        case tuple():
+            return [_plain_value(inner) for inner in value]
+    return value
 
 
 def _stage(file: PipelineFile, index: int) -> Stage:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from core.ports import AlarmState, TestOutcome
 from core.releases.pipeline import SERVICE, Pipeline, Scope
 from core.releases.state import Change
-from core.releases.world import Actor
+from core.releases.world import ANDON, Actor
 
 # ---- machines report ------------------------------------------------------------------------------------------------
 
@@ -156,9 +156,10 @@ class TimePassed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorldChanged:
-    """People, groups, freezes or organisation-wide stops changed; gates are looked at again."""
+    """People, groups, calendars or freezes changed, by whom; gates are looked at again."""
 
     what: str = ""
+    by: Actor = ANDON
 
 
 # ---- people ask -----------------------------------------------------------------------------------------------------

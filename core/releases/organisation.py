@@ -8,35 +8,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, time
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from core.releases.calendar import Calendar, instant
+from core.releases.calendar_parts import build_calendar, never_opens, unsound_calendars
 from core.releases.definition import NO_POLICY, PipelineFile, Policy
-from core.releases.organisation_file import FreezePart, OrganisationFile, SpanPart
+from core.releases.organisation_file import FreezePart, OrganisationFile
 from core.releases.parts import ApprovalPart
 from core.releases.pipeline import ApprovalRule
 from core.releases.problems import Path, Problem, nearest, shown, validated
+from core.releases.words import listed
 from core.releases.world import Freeze, PeopleGroup, Person, Team, World
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Hours by the calendar's clock; `until` not after `since` means the next day. Days: Monday is 0."""
-
-    days: frozenset[int]
-    since: time
-    until: time
-
-
-@dataclass(frozen=True, slots=True)
-class Calendar:
-    """Hours in which stages may be entered; empty `opens` is always, and `closed` beats it."""
-
-    name: str
-    zone: str
-    opens: tuple[Span, ...]
-    closed: tuple[Span, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,19 +34,30 @@ class Organisation:
     calendars: dict[str, Calendar] = field(default_factory=dict)
     freezes: tuple[Freeze, ...] = ()
     policy: Policy = NO_POLICY
+    spread: timedelta = timedelta(minutes=5)
     pager_variable: str = ""
 
-    def applied_to(self, world: World) -> World:
-        """The world with these people, and with these freezes in place of those of the same names."""
-        own = {freeze.name for freeze in self.freezes}
-        others = tuple(freeze for freeze in world.freezes if freeze.name not in own)
+    def applied_to(self, world: World, now: datetime) -> World:
+        """The world with these people, calendars and planned freezes; those that people placed stay.
+
+        A planned freeze that was taken out of the file while it was on ends `now`.
+        """
+        planned = {freeze.name for freeze in self.freezes}
+        by_hand = tuple(freeze for freeze in world.freezes if freeze.by is not None)
+        ended = tuple(
+            freeze if freeze.is_over(now) else replace(freeze, ends_at=now)
+            for freeze in world.freezes
+            if freeze.by is None and freeze.name not in planned and freeze.starts_at < now
+        )
         return replace(
             world,
             people=self.people,
             groups=self.groups,
             teams=self.teams,
             administrators=self.administrators,
-            freezes=self.freezes + others,
+            calendars=self.calendars,
+            freezes=self.freezes + tuple(f for f in ended if f.is_remembered(now)) + by_hand,
+            spread=self.spread,
         )
 
 
@@ -75,12 +70,15 @@ class OrganisationReading:
     problems: tuple[Problem, ...]
 
 
-def read_organisation(document: object) -> OrganisationReading:
-    """A document as an organisation, with all that is wrong or unwise; never raises."""
+def read_organisation(document: object, today: date | None = None) -> OrganisationReading:
+    """A document as an organisation, with all that is wrong or unwise; never raises.
+
+    With `today` calendars with dates are asked whether they still open within a year.
+    """
     file, problems = validated(OrganisationFile, document)
     if file is None:
         return OrganisationReading(None, None, problems)
-    problems += tuple(_unsound(file))
+    problems += (*_unsound(file), *unsound_calendars(file.calendars, today=today))
     is_good = all(problem.is_warning for problem in problems)
     return OrganisationReading(file, build_organisation(file) if is_good else None, problems)
 
@@ -113,10 +111,7 @@ def build_organisation(file: OrganisationFile) -> Organisation:
             for name, part in file.teams.items()
         },
         administrators=frozenset(file.administrators),
-        calendars={
-            name: Calendar(name, part.zone, _spans(part.open), _spans(part.closed))
-            for name, part in file.calendars.items()
-        },
+        calendars={name: build_calendar(name, part) for name, part in file.calendars.items()},
         freezes=tuple(_freeze(part) for part in file.freezes),
         policy=Policy(
             minimum_bake=file.policy.minimum_bake or NO_POLICY.minimum_bake,
@@ -124,26 +119,22 @@ def build_organisation(file: OrganisationFile) -> Organisation:
             if approval
             else None,
         ),
+        spread=file.policy.spread_openings,
         pager_variable=file.pager.webhook_env if file.pager else "",
     )
 
 
-def _spans(parts: Iterable[SpanPart]) -> tuple[Span, ...]:
-    return tuple(Span(frozenset(part.days), part.from_, part.to) for part in parts)
-
-
 def _freeze(part: FreezePart) -> Freeze:
-    """In UTC; where the clock shows a moment twice or never, the freeze is the longer of the two readings [22]."""
+    """In UTC; of a moment that the clock shows twice the freeze takes the longer way [22]."""
     zone = ZoneInfo(part.zone)
-    starts = [part.from_.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
-    ends = [part.to.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
     return Freeze(
         name=part.name,
-        starts_at=min(starts),
-        ends_at=max(ends),
+        starts_at=instant(part.from_, zone),
+        ends_at=instant(part.to, zone, is_last=True),
         reason=part.reason or "",
         services=frozenset(part.services),
         scopes=frozenset(part.stages),
+        teams=frozenset(part.teams),
     )
 
 
@@ -173,6 +164,13 @@ def _unsound(file: OrganisationFile) -> Iterator[Problem]:
     for index, freeze in enumerate(file.freezes):
         if freeze.to <= freeze.from_:
             yield Problem(("freezes", index, "to"), "this freeze ends before it begins", "swap `from` and `to`")
+        if freeze.name in (other.name for other in file.freezes[:index]):
+            sentence = f"another freeze is called `{freeze.name}`"
+            yield Problem(("freezes", index, "name"), sentence, "rename one: people are told by its name")
+        for number, owner in enumerate(freeze.teams):
+            if owner not in file.teams:
+                mend = nearest(owner, file.teams, otherwise=f"add `{owner}` under `teams`")
+                yield Problem(("freezes", index, "teams", number), f"there is no team `{owner}`", mend)
     if (rule := file.policy.production_approval) is not None:
         yield from _impossible_approval(file, rule, ("policy", "production_approval"), frozenset())
 
@@ -246,7 +244,9 @@ def _impossible_approval(
         yield Problem(path, sentence, "name one more person who may approve")
 
 
-def unknown_to_organisation(pipeline: PipelineFile, file: OrganisationFile) -> Iterator[Problem]:
+def unknown_to_organisation(
+    pipeline: PipelineFile, file: OrganisationFile, today: date | None = None
+) -> Iterator[Problem]:
     """What a pipeline says of people, teams and calendars that the organisation file does not bear out."""
     if pipeline.team not in file.teams:
         mend = nearest(
@@ -259,7 +259,28 @@ def unknown_to_organisation(pipeline: PipelineFile, file: OrganisationFile) -> I
     for path, part in places:
         if part.approval is not None:
             yield from _impossible_approval(file, part.approval, (*path, "approval"), team)
-        for number, window in enumerate(part.windows):
-            if window not in file.calendars:
-                mend = nearest(window, file.calendars, otherwise=f"add `{window}` under `calendars`")
+    yield from _impossible_windows(pipeline, file, today)
+
+
+def _impossible_windows(pipeline: PipelineFile, file: OrganisationFile, today: date | None) -> Iterator[Problem]:
+    for name in pipeline.calendars:
+        if name in file.calendars:
+            sentence = f"`{name}` is a calendar of the organisation file already"
+            yield Problem(("calendars", name), sentence, "rename this one, or take it out", at_key=True)
+    known = {**pipeline.calendars, **file.calendars}
+    places: list[tuple[Path, list[str]]] = [(("groups", name), part.windows) for name, part in pipeline.groups.items()]
+    places += [(("stages", index), part.windows) for index, part in enumerate(pipeline.stages)]
+    for path, windows in places:
+        for number, window in enumerate(windows):
+            if window not in known:
+                mend = nearest(window, known, otherwise=f"add `{window}` under `calendars`")
                 yield Problem((*path, "windows", number), f"there is no calendar `{window}`", mend)
+    for index, part in enumerate(pipeline.stages):
+        group = pipeline.groups[part.group].windows if part.group in pipeline.groups else []
+        names = dict.fromkeys([*group, *part.windows])
+        calendars = [build_calendar(name, known[name]) for name in names if name in known]
+        if len(calendars) > 1 and not any(never_opens([c], today) for c in calendars) and never_opens(calendars, today):
+            sentence = (
+                f"`{part.name}` could never be entered: {listed([f'`{n}`' for n in names])} are never open together"
+            )
+            yield Problem(("stages", index), sentence, "leave one of them out, or give them hours in common")

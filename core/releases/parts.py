@@ -117,7 +117,7 @@ class StagePart(Strict):
     )
     batch: BatchPart | None = Field(default=None, description="Another batch than the pipeline's.")
     timeout: Duration = Field(default=timedelta(minutes=30), description="Of one deployment on one target [30m].")
-    windows: Names = Field(default_factory=list, description="Calendars that must be open.")
+    windows: Names = Field(default_factory=list, description="Calendars that must be open when it is entered.")
 
 
 class GroupPart(Strict):
@@ -125,7 +125,7 @@ class GroupPart(Strict):
 
     approval: ApprovalPart | None = Field(default=None, description="Asked once, at the entry of the group.")
     production: bool | None = Field(default=None, description="Whether its stages serve customers [by its name].")
-    windows: Names = Field(default_factory=list, description="Calendars that must be open.")
+    windows: Names = Field(default_factory=list, description="Calendars that must be open when it is entered.")
 
 
 class CanarySettings(Strict):

@@ -12,6 +12,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import assert_never
 
+from core.releases.calendar import Calendar
+
 
 class Order(StrEnum):
     """Who goes first when two releases wait at one entry [3]."""
@@ -131,7 +133,7 @@ class Stage:
     is_one_box: bool = False
     deployment_timeout: timedelta = timedelta(minutes=30)
     windows: tuple[str, ...] = ()
-    """Names of calendars in the organisation file [22]."""
+    """Names of calendars that must be open, the pipeline's own or the organisation's [22]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +182,8 @@ class Pipeline:
     stages: tuple[Stage, ...]
     groups: tuple[Group, ...] = ()
     alarms: tuple[Alarm, ...] = ()
+    calendars: tuple[Calendar, ...] = ()
+    """Its own; a name found here is not looked up in the organisation file."""
     order: Order = Order.NEWEST
     keep_good: int = 3
     rollback_guard: timedelta = timedelta(hours=2)

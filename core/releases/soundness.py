@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 
+from core.releases.calendar_parts import unsound_calendars
 from core.releases.definition import NO_POLICY, PipelineFile, Policy, build
 from core.releases.durations import duration_text
 from core.releases.parts import AlarmPart, CanarySettings
@@ -23,8 +24,11 @@ class Reading:
     problems: tuple[Problem, ...]
 
 
-def read_pipeline(document: object, policy: Policy = NO_POLICY) -> Reading:
-    """A document (mappings, lists, texts and numbers) as a pipeline, with all that is wrong or unwise; never raises."""
+def read_pipeline(document: object, policy: Policy = NO_POLICY, today: date | None = None) -> Reading:
+    """A document (mappings, lists, texts and numbers) as a pipeline, with all that is wrong or unwise; never raises.
+
+    With `today` calendars with dates are asked whether they still open within a year.
+    """
     file, problems = validated(PipelineFile, document)
     if file is None:
         return Reading(None, None, problems)
@@ -34,7 +38,7 @@ def read_pipeline(document: object, policy: Policy = NO_POLICY) -> Reading:
     if problems:
         return Reading(file, None, problems)
     pipeline = build(file, policy)
-    problems = (*impossible(file, pipeline, policy), *unwise(pipeline))
+    problems = (*impossible(file, pipeline, policy), *unwise(pipeline), *unsound_calendars(file.calendars, today=today))
     is_good = all(problem.is_warning for problem in problems)
     return Reading(file, pipeline if is_good else None, problems)
 

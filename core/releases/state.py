@@ -429,6 +429,8 @@ class PipelineState:
     heartbeats: tuple[tuple[str, datetime], ...] = ()
     """When the watchdog of an alarm (by name) was last heard."""
     pages: tuple[OpenPage, ...] = ()
+    gates: tuple[str, ...] = ()
+    """Freezes and windows that people were told are shut (`gate_news`); gates themselves are computed, never stored."""
     counter: int = 0
     """Numbers everything the core names: releases, deployments, requests."""
 

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import assert_never
 
 from core.releases.bake import credited, missing
-from core.releases.blockers import Blocker, blockers, leader, waits_at
+from core.releases.blockers import Blocker, blockers, is_half_made, leader, waits_at
+from core.releases.pipeline import Stage
 from core.releases.state import (
     Baking,
     Deploying,
@@ -21,15 +22,22 @@ from core.releases.state import (
 from core.releases.words import duration, listed
 from core.releases.world import World
 
+LOOKS_AHEAD = 50
+"""Gates that shut again before another has opened; after so many nobody can tell when it moves."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReleaseReasons:
-    """One release at one stage: what happens there, and what it waits for. `doing` is empty while it only waits."""
+    """One release at one stage: what happens there, and what it waits for. `doing` is empty while it only waits.
+
+    `moves_at` is when it enters by itself if nothing else happens; None where a person or something else must come.
+    """
 
     release: Release
     stage: str
     doing: str
     reasons: tuple[Blocker, ...]
+    moves_at: datetime | None = None
 
 
 def why(state: PipelineState, world: World, now: datetime) -> tuple[ReleaseReasons, ...]:
@@ -46,10 +54,45 @@ def why(state: PipelineState, world: World, now: datetime) -> tuple[ReleaseReaso
                 continue
             reasons = blockers(state, release, stage, world, now)
             first = leader(state, stage, world, now)
-            if first is not None and first.id != release.id and not any(b.kind == "order" for b in reasons):
-                reasons = (*reasons, Blocker("order", f"{first.version} goes first", subject=first.id))
-            found.append(ReleaseReasons(release, stage.name, "", reasons))
+            is_first = first is None or first.id == release.id
+            if not is_first and not any(b.kind == "order" for b in reasons):
+                reasons = (*reasons, Blocker("order", f"{first.version} goes first", subject=first.id))  # type: ignore[union-attr]
+            at = moves_at(state, release, stage, world, now) if is_first else None
+            reasons = (*reasons, *_half_made_override(state, release, stage, now))
+            found.append(ReleaseReasons(release, stage.name, "", reasons, at))
     return tuple(sorted(found, key=lambda r: -r.release.sequence))
+
+
+def moves_at(state: PipelineState, release: Release, stage: Stage, world: World, now: datetime) -> datetime | None:
+    """When a release enters a stage by itself if nothing but time passes; None if it does not, or enters now.
+
+    What will hold it later counts as well: the window that has closed when the freeze ends, the alarm gone silent.
+    """
+    at = now
+    for _ in range(LOOKS_AHEAD):
+        found = blockers(state, release, stage, world, at)
+        if not found:
+            return at if at > now else None
+        clear = [blocker.clears_at for blocker in found]
+        later = [moment for moment in clear if moment is not None and moment > at]
+        if len(later) < len(clear):
+            return None
+        at = max(later)
+    return None
+
+
+def _half_made_override(state: PipelineState, release: Release, stage: Stage, now: datetime) -> list[Blocker]:
+    """An override that is not in force yet: no reason of its own, but somebody is waited for [23]."""
+    return [
+        Blocker(
+            "second",
+            f"{override.by.name}'s override ({override.reason}) is not in force: it waits for a second person",
+            f"the team {state.definition.team}: override {release.version} {stage.name}",
+            subject=override.id,
+        )
+        for override in state.overrides
+        if override.release == release.id and override.stage == stage.name and is_half_made(state, override, now)
+    ]
 
 
 def _running(state: PipelineState, name: str, run: StageRun, now: datetime) -> ReleaseReasons:

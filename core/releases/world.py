@@ -1,4 +1,4 @@
-"""What pipelines share: people, groups, teams, organisation-wide stops, and when Andon itself was not looking.
+"""What pipelines share: people, groups, teams, calendars, freezes, and when Andon itself was not looking.
 
 A small snapshot with a revision, read in the transaction that decides; its revision is kept with the event.
 """
@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+
+from core.releases.calendar import Calendar
+
+FREEZE_REMEMBERED = timedelta(days=1)
 
 
 class Via(StrEnum):
@@ -68,26 +72,40 @@ class Team:
 
 
 @dataclass(frozen=True, slots=True)
-class OrganisationPause:
-    """A stop for everybody."""
-
-    id: str
-    by: Actor
-    reason: str
-    at: datetime
-    until: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Freeze:
-    """A time in which no stage it covers is entered [22]; `services` and `stages` empty mean all."""
+    """A time in which no stage it covers is entered [22]; `services`, `teams` and `scopes` empty mean all.
+
+    `services` are services or pipelines, `scopes` stages or groups. Without `by` it is planned in the organisation
+    file; without `ends_at` it lasts until somebody lifts it. One that is over is remembered for a day: what waited for
+    its end goes on spaced out.
+    """
 
     name: str
     starts_at: datetime
-    ends_at: datetime
+    ends_at: datetime | None = None
     reason: str = ""
     services: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
+    teams: frozenset[str] = frozenset()
+    by: Actor | None = None
+    lifted_by: Actor | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether it stops the whole organisation."""
+        return not (self.services or self.teams or self.scopes)
+
+    def is_on(self, at: datetime) -> bool:
+        """Whether it is in force at an instant."""
+        return self.starts_at <= at and not self.is_over(at)
+
+    def is_over(self, at: datetime) -> bool:
+        """Whether it has ended by an instant."""
+        return self.ends_at is not None and self.ends_at <= at
+
+    def is_remembered(self, at: datetime) -> bool:
+        """Whether it is on, to come, or over for less than a day."""
+        return self.ends_at is None or at < self.ends_at + FREEZE_REMEMBERED
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +125,10 @@ class World:
     groups: Mapping[str, PeopleGroup] = field(default_factory=dict)
     teams: Mapping[str, Team] = field(default_factory=dict)
     administrators: frozenset[str] = frozenset()
-    pauses: tuple[OrganisationPause, ...] = ()
+    calendars: Mapping[str, Calendar] = field(default_factory=dict)
     freezes: tuple[Freeze, ...] = ()
+    spread: timedelta = timedelta(minutes=5)
+    """After an opening the pipelines go on within this time, each at its own moment [22]."""
     outages: tuple[Outage, ...] = ()
     observed_until: datetime | None = None
 

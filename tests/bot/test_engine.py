@@ -30,7 +30,7 @@ from core.releases.events import (
     TimePassed,
 )
 from core.releases.state import Change
-from core.releases.world import OrganisationPause, World
+from core.releases.world import Freeze, World
 from storage.dialects import BUSY_TIMEOUT_MS
 from storage.errors import StorageError, StorageUnavailable
 from storage.journal import Store, Transaction, sqlite_url
@@ -316,12 +316,14 @@ async def test_closing_records_what_waits_and_takes_nothing_more(file: Path) -> 
 
 
 async def test_a_changed_world_is_numbered_and_every_pipeline_looks_at_its_gates(file: Path) -> None:
-    pause = OrganisationPause("p1", ANN, "the bank is down", FakeClock().now())
+    freeze = Freeze("f1", FakeClock().now(), None, "the bank is down", by=ANN)
     async with engine_on(file, "shop", "cart") as engine:
         before = engine.world.revision
-        world = await engine.change_world(lambda w: replace(w, pauses=(*w.pauses, pause)), what="Everything is paused.")
+        world = await engine.change_world(
+            lambda w: replace(w, freezes=(*w.freezes, freeze)), what="Everything is frozen."
+        )
         assert world.revision == before + 1
-        assert engine.world.pauses == (pause,)
+        assert engine.world.freezes == (freeze,)
         assert {state.counter for state in engine.pipelines().values()} == {1}
         revisions = await engine.read(
             lambda t: t.connection.execute(text("SELECT seq, world_revision FROM events ORDER BY seq")).all()
@@ -336,7 +338,7 @@ async def test_a_changed_world_is_numbered_and_every_pipeline_looks_at_its_gates
         assert engine.world.revision == 1
 
     async with engine_on(file) as engine:
-        assert engine.world.pauses == (pause,)
+        assert engine.world.freezes == (freeze,)
 
 
 async def test_a_time_in_which_nobody_looked_is_an_outage(file: Path) -> None:

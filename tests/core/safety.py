@@ -123,13 +123,12 @@ def _entry(
     for pause in after.pauses:
         if _covers(pause.scope, stage) and (pause.until is None or pause.until > now):
             yield f"{who} in a pause [21]"
-    if any(p.until is None or p.until > now for p in world.pauses):
-        yield f"{who} while all services were stopped [21]"
     for freeze in world.freezes:
         about = (not freeze.services or after.definition.service in freeze.services) and (
             not freeze.scopes or freeze.scopes & {stage.name, stage.group}
         )
-        if about and freeze.starts_at <= now < freeze.ends_at:
+        about = about and (not freeze.teams or after.definition.team in freeze.teams)
+        if about and freeze.starts_at <= now and (freeze.ends_at is None or now < freeze.ends_at):
             yield f"{who} in a freeze [22]"
     for scope, _ in scopes_of(after.definition, stage):
         asked = [r for r in after.approvals if r.release == release.id and r.scope == scope]

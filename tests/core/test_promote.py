@@ -27,7 +27,7 @@ from core.releases.events import (
     WorldChanged,
 )
 from core.releases.pipeline import Bake, Order, StageTest
-from core.releases.world import Actor, Freeze, OrganisationPause, Via
+from core.releases.world import Actor, Freeze, Via
 from tests.core.line import ANN, BOB, CAROL, CI, DAVE, EVE, WORLD, Line, in_other_world, pipeline, stage, with_approval
 
 MINUTE = timedelta(minutes=1)
@@ -121,7 +121,7 @@ def paused(line: Line) -> None:
 
 
 def stopped(line: Line) -> None:
-    line.world = in_other_world(WORLD, pauses=(OrganisationPause("p", BOB, "fire", line.now, line.now + HOUR),))
+    line.world = in_other_world(WORLD, freezes=(Freeze("f", line.now, line.now + HOUR, "fire", by=BOB),))
 
 
 def frozen(line: Line) -> None:
@@ -131,9 +131,18 @@ def frozen(line: Line) -> None:
 @pytest.mark.parametrize(
     ("block", "says"),
     [
-        (paused, "Eve paused the whole service: look. The team shop: resume can clear it. It ends by itself at 12:0"),
-        (stopped, "Bob stopped all services: fire. An administrator can clear it. It ends by itself at 12:"),
-        (frozen, "the freeze holidays is on: closed. An owner: override can clear it. It ends by itself at 12:"),
+        (
+            paused,
+            "The team shop: resume can clear it. It moves by itself at 2026-03-02 12:0",
+        ),
+        (
+            stopped,
+            "fire. An administrator: unfreeze; an owner: override can clear it. It moves by itself at 2026-03-02 12:",
+        ),
+        (
+            frozen,
+            "the freeze holidays is on: closed. An owner: override can clear it. It moves by itself at 2026-03-02 12:",
+        ),
     ],
 )
 def test_paused_or_frozen_is_refused_with_who_or_when(block, says: str):

@@ -26,7 +26,7 @@ from core.releases.events import (
     RollbackRequested,
 )
 from core.releases.pipeline import SERVICE, Alarm, ApprovalRule, Bake, Group, OnAlarm
-from core.releases.world import Freeze, OrganisationPause
+from core.releases.world import Freeze
 from tests.core.line import ANN, BOB, CAROL, DAVE, EVE, PRODUCTION, WORLD, Line, in_other_world, pipeline, stage
 
 MINUTE = timedelta(minutes=1)
@@ -241,8 +241,10 @@ def blocked_in_every_way(line: Line) -> None:
     line.hears(PauseRequested(by=EVE, reason="hold"))
     line.world = in_other_world(
         WORLD,
-        pauses=(OrganisationPause("p", BOB, "stop", line.now),),
-        freezes=(Freeze("holidays", line.now - HOUR, line.now + 10 * HOUR),),
+        freezes=(
+            Freeze("holidays", line.now - HOUR, line.now + 10 * HOUR),
+            Freeze("stop", line.now, None, "stop", by=BOB),
+        ),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ from core.releases.events import (
 )
 from core.releases.pipeline import ApprovalRule, Bake, StageTest
 from core.releases.state import Change
-from core.releases.world import Actor, Freeze, OrganisationPause, PeopleGroup, Person, Via
+from core.releases.world import Actor, Freeze, PeopleGroup, Person, Via
 from tests.core.line import ANN, BOB, CAROL, CI, EVE, WORLD, Line, in_other_world, pipeline, stage, with_approval
 
 MINUTE = timedelta(minutes=1)
@@ -370,13 +371,11 @@ def test_rule_21_forgotten_ones_are_asked_about_daily():
     assert line.state.pauses, "it does not end by itself"
 
 
-def test_rule_21_a_stop_for_everybody_holds_every_service():
-    line = Line(
-        world=in_other_world(WORLD, pauses=(OrganisationPause("p", BOB, "fire", WORLD_START, WORLD_START + HOUR),))
-    )
+def test_rule_22_a_stop_for_everybody_holds_every_service():
+    line = Line(world=in_other_world(WORLD, freezes=(Freeze("f", WORLD_START, WORLD_START + HOUR, "fire", by=BOB),)))
     line.announces("1.1")
-    assert line.kinds("1.1") == ["stopped"]
-    line.passes(HOUR)
+    assert line.kinds("1.1") == ["frozen"]
+    line.passes(HOUR + line.world.spread)
     assert line.release("1.1").passed == ("beta",)
 
 
@@ -399,15 +398,17 @@ WORLD_START = Line().now
     ],
     ids=str,
 )
-def test_rule_22_a_freeze_holds_what_it_names(freeze: dict[str, frozenset[str]], holds: bool):
+def test_rule_22_a_freeze_holds_what_it_names(freeze: dict[str, Any], holds: bool):
     line = Line()
     line.announces("1.1")
-    line.world = in_other_world(WORLD, freezes=(Freeze("holidays", line.now, line.now + HOUR, "closed", **freeze),))
+    line.world = in_other_world(
+        WORLD, freezes=(Freeze("holidays", line.now, line.now + HOUR, "closed", **freeze),)
+    )
     line.deploys()
     assert ("frozen" in line.kinds("1.1", "one-box")) is holds
     if holds:
         assert line.why("1.1")[0].clears_at == line.now + HOUR
-        line.passes(HOUR)
+        line.passes(HOUR + line.world.spread)
     assert line.occupant("one-box")[0] == "1.1"
 
 

@@ -29,7 +29,8 @@ from core.releases.state import (
     Superseded,
     Testing,
 )
-from core.releases.words import duration, listed, place, title
+from core.releases.why import moves_at
+from core.releases.words import clock, duration, listed, place, title
 from core.releases.world import Actor
 
 
@@ -95,7 +96,10 @@ def _explain_entry(draft: Draft, release: Release, stage: Stage, by: Actor) -> N
     others = [b for b in found if b.kind != "approval"]
     if others:
         first = others[0]
-        until = f" It ends by itself at {first.clears_at:%H:%M UTC}." if first.clears_at else ""
+        at = moves_at(draft.state, release, stage, draft.world, draft.now)
+        until = f" It moves by itself at {clock(at)}." if at else ""
+        if not at and first.clears_at:
+            until = f" That clears by itself at {clock(first.clears_at)}."
         raise CommandRefused(
             f"{title(draft.definition, release)} does not enter {stage.name}: {listed(b.sentence for b in others)}.",
             mend=(f"{first.who[0].upper()}{first.who[1:]} can clear it." if first.who else "") + until,
