@@ -19,7 +19,7 @@ from core.ports import AlarmState
 from core.releases.alarms import alarm_state
 from core.releases.approvals import eligible, is_granted, rule_of
 from core.releases.bake import alarms_over, health
-from core.releases.blockers import holding_marks, waits_at
+from core.releases.blockers import holding_marks, is_half_made, waits_at
 from core.releases.pipeline import Alarm, Stage
 from core.releases.rollback import good_for
 from core.releases.state import ApprovalRequest, Change, Completed, Override, Pause, PipelineState, Release, Stopped
@@ -30,7 +30,7 @@ CHANGES_SHOWN: Final = 5
 STAGES_SHOWN: Final = 12
 NAMES_SHOWN: Final = 5
 VERSION_LENGTH: Final = 60
-SHOWN_ELSEWHERE: Final = frozenset({"bake", "deploying", "testing", "rollback", "paused"})
+SHOWN_ELSEWHERE: Final = frozenset({"bake", "deploying", "testing", "rollback", "paused", "second"})
 """Reasons that the card says in another place, with an absolute time."""
 
 
@@ -118,6 +118,9 @@ class CardView:
     silent: tuple[str, ...]
     pauses: tuple[Pause, ...]
     overrides: tuple[Override, ...]
+    half_made: tuple[Override, ...]
+    """Overrides that wait for their second person: not in force [23]."""
+    moves_at: datetime | None
     no_way_back: tuple[NoWayBack, ...]
     may_pause: bool
     resume: Subject | None
@@ -150,6 +153,7 @@ def view(state: PipelineState, release: Release, world: World, now: datetime, li
     is_under_way = release.is_live or any(s.run is not None and s.run.release == release.id for s in state.stages)
     here = tuple(stage for stage in state.definition.stages if _is_here(stage, all_steps))
     pauses = _pauses(state, now) if release.is_live else ()
+    overrides = tuple(o for o in state.overrides if o.release == release.id and now < o.expires_at)
     return CardView(
         service=state.id,
         version=short_version(release.version),
@@ -166,7 +170,9 @@ def view(state: PipelineState, release: Release, world: World, now: datetime, li
         unknown=_unknown(state, here, now) if is_under_way else (),
         silent=_silent(state, here, now) if is_under_way else (),
         pauses=pauses,
-        overrides=tuple(o for o in state.overrides if o.release == release.id and now < o.expires_at),
+        overrides=tuple(o for o in overrides if not is_half_made(state, o, now)),
+        half_made=tuple(o for o in overrides if is_half_made(state, o, now)),
+        moves_at=_moves_at(state, release, world, now) if release.is_live else None,
         no_way_back=_no_way_back(state, release, here) if release.is_live else (),
         may_pause=release.is_live and not pauses,
         resume=_subject(state, release, "resume", pauses[0].id) if pauses else None,
@@ -276,6 +282,13 @@ def _waiting(state: PipelineState, release: Release, world: World, now: datetime
                 sentence, Waiting(reason.kind, begun(sentence, state), cleared_by(reason.who), reason.clears_at, since)
             )
     return tuple(found.values())
+
+
+def _moves_at(state: PipelineState, release: Release, world: World, now: datetime) -> datetime | None:
+    """When it enters its next stage if nothing but time passes."""
+    return min(
+        (one.moves_at for one in why(state, world, now) if one.release.id == release.id and one.moves_at), default=None
+    )
 
 
 def _pauses(state: PipelineState, now: datetime) -> tuple[Pause, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -24,7 +25,9 @@ from bot.definitions import (
     pipeline_files,
 )
 from bot.line_picture import minimum_bake, minimum_time, picture
+from core.releases.calendar import Calendar
 from core.releases.definition import PipelineFile
+from core.releases.gates import windows_of
 from core.releases.organisation_file import OrganisationFile
 from core.releases.pipeline import Pipeline
 
@@ -54,7 +57,11 @@ def check(
         out.write("andon check: name a pipeline file, or a directory with org.yaml and pipelines/\n")
         return 2
     findings = [finding for part in definitions for finding in part.findings]
-    pipelines = [(part.files[id_], line) for part in definitions for id_, line in part.pipelines.items()]
+    pipelines = [
+        _Drawn(part.files[id_], line, part.organisation.calendars if part.organisation else {})
+        for part in definitions
+        for id_, line in part.pipelines.items()
+    ]
     out.write(_as_json(findings, pipelines) if as_json else _as_text(findings, pipelines))
     return 0 if all(finding.is_warning for finding in findings) else 1
 
@@ -114,7 +121,16 @@ def _found(paths: Sequence[Path]) -> list[tuple[Path | None, list[Path]]]:
     return [(organisation, list(dict.fromkeys(files))) for organisation, files in found.items()]
 
 
-def _as_text(findings: Sequence[Finding], pipelines: Sequence[tuple[str, Pipeline]]) -> str:
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """A line that is right, its file, and the calendars beside it."""
+
+    file: str
+    line: Pipeline
+    calendars: Mapping[str, Calendar]
+
+
+def _as_text(findings: Sequence[Finding], pipelines: Sequence[_Drawn]) -> str:
     """Problems first; pictures of the lines that are right only where no file is wrong."""
     lines = [str(finding) for finding in findings]
     errors = sum(not finding.is_warning for finding in findings)
@@ -122,12 +138,12 @@ def _as_text(findings: Sequence[Finding], pipelines: Sequence[tuple[str, Pipelin
         return (
             "\n".join([*lines, "", f"{errors} {'problem' if errors == 1 else 'problems'}. Nothing was applied."]) + "\n"
         )
-    for _, pipeline in pipelines:
-        lines += [*([""] if lines else []), picture(pipeline)]
+    for drawn in pipelines:
+        lines += [*([""] if lines else []), picture(drawn.line, drawn.calendars)]
     return "\n".join(lines or ["The organisation file is right."]) + "\n"
 
 
-def _as_json(findings: Sequence[Finding], pipelines: Sequence[tuple[str, Pipeline]]) -> str:
+def _as_json(findings: Sequence[Finding], pipelines: Sequence[_Drawn]) -> str:
     told = {
         "is_good": all(finding.is_warning for finding in findings),
         "problems": [
@@ -156,13 +172,14 @@ def _as_json(findings: Sequence[Finding], pipelines: Sequence[tuple[str, Pipelin
                         "is_production": stage.is_production,
                         "is_one_box": stage.is_one_box,
                         "targets": [target.name for target in stage.targets],
+                        "windows": list(windows_of(pipeline, stage)),
                         "minimum_bake_seconds": minimum_bake(pipeline, stage).total_seconds(),
                         "on_alarm": stage.on_alarm.value,
                     }
                     for stage in pipeline.stages
                 ],
             }
-            for file, pipeline in pipelines
+            for file, pipeline in ((drawn.file, drawn.line) for drawn in pipelines)
         ],
     }
     return json.dumps(told, indent=2, ensure_ascii=False) + "\n"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from textwrap import wrap
 
+from core.releases.calendar import Calendar, hours_text
+from core.releases.gates import windows_of
 from core.releases.pipeline import Alarm, ApprovalRule, Bake, Group, OnAlarm, Order, Pipeline, Scope, Stage
 from core.releases.soundness import time_for_points
 from core.releases.words import duration, listed
@@ -18,8 +20,9 @@ _ORDERS = {
 }
 
 
-def picture(pipeline: Pipeline, width: int = WIDTH) -> str:
-    """The line as text, `width` columns at most, readable without colour."""
+def picture(pipeline: Pipeline, calendars: Mapping[str, Calendar] | None = None, width: int = WIDTH) -> str:
+    """The line as text, `width` columns at most, readable without colour; `calendars` are the organisation's."""
+    known = {**(calendars or {}), **{calendar.name: calendar for calendar in pipeline.calendars}}
     lines = [
         f"{pipeline.id} — team {pipeline.team}, {pipeline.channel}, {_ORDERS[pipeline.order]}",
         f"revision {pipeline.revision[:12]}",
@@ -39,7 +42,7 @@ def picture(pipeline: Pipeline, width: int = WIDTH) -> str:
         before = stage
     if before is not None and before.group:
         lines.append(f"  └{'─' * (width - 3)}")
-    lines += ["", *_alarms(pipeline, width), *_shortest(pipeline, width)]
+    lines += ["", *_hours(pipeline, known, width), *_alarms(pipeline, width), *_shortest(pipeline, width)]
     return "\n".join(lines)
 
 
@@ -123,6 +126,17 @@ def _approval(rule: ApprovalRule | None) -> str:
 
 def _windows(windows: tuple[str, ...]) -> str:
     return f"only while {listed(windows)} is open" if windows else ""
+
+
+def _hours(pipeline: Pipeline, known: Mapping[str, Calendar], width: int) -> Iterator[str]:
+    """The windows the line uses, each with its hours."""
+    used = dict.fromkeys(name for stage in pipeline.stages for name in windows_of(pipeline, stage))
+    if used:
+        yield "Windows"
+        for name in used:
+            hours = hours_text(known[name]) if name in known else "not known: it stands in no organisation file here"
+            yield from _wrapped(f"{name}: {hours}", width, "  ", "    ")
+        yield ""
 
 
 def _alarms(pipeline: Pipeline, width: int) -> Iterator[str]:

@@ -201,6 +201,8 @@ def _reasons(state: PipelineState, found: ReleaseReasons, now: datetime, d: Dial
         who = f" Who can clear it: {d.words(_sentence(cleared_by(reason.who)))}." if reason.who else ""
         when = f" It clears by itself at {d.time(reason.clears_at, now)}." if reason.clears_at else ""
         yield f"• {d.words(begun(_sentence(reason.sentence), state))}.{who}{when}"
+    if found.moves_at is not None:
+        yield f"It moves by itself at {d.time(found.moves_at, now)}, if nothing else comes up."
 
 
 def history_of(lines: Sequence[Line], subject: str, now: datetime, d: Dialect) -> tuple[str, Facts, str]:
@@ -323,6 +325,7 @@ def _reason_facts(found: ReleaseReasons) -> Facts:
         "version": found.release.version,
         "stage": found.stage,
         "doing": found.doing,
+        "moves_at": _iso(found.moves_at),
         "reasons": [_blocker_facts(reason) for reason in found.reasons],
     }
 

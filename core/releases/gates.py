@@ -19,7 +19,7 @@ from core.releases.pipeline import Pipeline, Stage
 from core.releases.words import clock, listed
 from core.releases.world import Freeze, World
 
-STEPS = 1_000
+STEPS = 100
 """Openings of one gate that fall into another's closing; two calendars that never meet are given up after these."""
 _MOMENT = timedelta(microseconds=1)
 _FRACTIONS = 2**32

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
+from core.releases import gates
 from core.releases.bake import credited, missing
 from core.releases.blockers import Blocker, blockers, is_half_made, leader, waits_at
 from core.releases.pipeline import Stage
@@ -77,7 +78,10 @@ def moves_at(state: PipelineState, release: Release, stage: Stage, world: World,
         later = [moment for moment in clear if moment is not None and moment > at]
         if len(later) < len(clear):
             return None
-        at = max(later)
+        opens = gates.opens_at(state.definition, stage, world, max(later))
+        if opens is None:
+            return None
+        at = opens
     return None
 
 

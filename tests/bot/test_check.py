@@ -398,6 +398,7 @@ def test_windows_and_alarms_of_every_kind_are_in_the_picture(tmp_path: Path):
     _, lines = told(place(tmp_path, checkout=text, org=f"{COMPANY}calendars: {{office: {{zone: UTC}}}}\n"))
     shown = "\n".join(lines)
     assert shown.count("only while office is open") == 2
+    assert "Windows\n  office: always, UTC time\n" in shown
     assert "quiet: webhook a=b of the whole service; silence is ok\n" in shown
     assert "silence is ok while alertname=Watchdog is heard" in shown
     assert "chatty: webhook a=d of the whole service; silence is unknown after 5 min" in shown
@@ -469,8 +470,11 @@ def test_every_key_is_in_the_reference():
 
 def test_the_files_in_the_reference_are_right():
     text = (ROOT / "docs" / "definition.md").read_text(encoding="utf-8")
-    pipeline, organisation = (read_yaml(block).value for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL))
-    reading, company = read_pipeline(pipeline), read_organisation(organisation)
+    blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    pipeline, hours, organisation = (read_yaml(block).value for block in blocks)
+    assert isinstance(pipeline, dict)
+    assert isinstance(hours, dict)
+    reading, company = read_pipeline({**pipeline, **hours}), read_organisation(organisation)
     assert reading.pipeline is not None
     assert reading.file is not None
     assert company.organisation is not None

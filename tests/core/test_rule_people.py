@@ -401,9 +401,7 @@ WORLD_START = Line().now
 def test_rule_22_a_freeze_holds_what_it_names(freeze: dict[str, Any], holds: bool):
     line = Line()
     line.announces("1.1")
-    line.world = in_other_world(
-        WORLD, freezes=(Freeze("holidays", line.now, line.now + HOUR, "closed", **freeze),)
-    )
+    line.world = in_other_world(WORLD, freezes=(Freeze("holidays", line.now, line.now + HOUR, "closed", **freeze),))
     line.deploys()
     assert ("frozen" in line.kinds("1.1", "one-box")) is holds
     if holds:

@@ -66,20 +66,18 @@ def override(draft: Draft, event: OverrideRequested) -> None:
         expires_at=draft.now + draft.definition.override_expires,
     )
     draft.change(lambda s: replace(s, overrides=(*s.overrides, new)))
-    second = (
-        f" It is in force when a second person of the team {draft.definition.team} says so too."
-        if stage.is_production
-        else ""
-    )
-    draft.answer = (
-        f"{title(draft.definition, release)} may enter {stage.name} against what blocks it, for "
-        f"{duration(draft.definition.override_expires)}.{second}"
-    )
+    name, lasts = title(draft.definition, release), duration(draft.definition.override_expires)
+    if stage.is_production:
+        second = f"It is in force when a second person of the team {draft.definition.team} says so too"
+        draft.answer = f"{name} does not enter {stage.name} yet. {second}, within {lasts}."
+        sentence = f"{event.by.name} asks to override what keeps {name} out of {stage.name}: {reason}. {second}, within {lasts}."
+    else:
+        draft.answer = f"{name} may enter {stage.name} against what blocks it, for {lasts}."
+        sentence = f"{event.by.name} overrides what keeps {name} out of {stage.name}: {reason}."
     draft.tell(
         release.id,
         "overridden",
-        f"{event.by.name} overrides what keeps {title(draft.definition, release)} out of {stage.name}: "
-        f"{reason}.{second}",
+        sentence,
         asks=(draft.definition.team,) if stage.is_production else (),
         is_broadcast=True,
         offers=("override",) if stage.is_production else (),
