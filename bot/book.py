@@ -14,6 +14,7 @@ from bot.writer import Publish
 from core.errors import AndonError, CommandRefused
 from core.releases.effects import Effect, Tell
 from core.releases.events import AlarmReported, Command, DefinitionApplied, Event, HeartbeatHeard
+from core.releases.freezing import OrganisationCommand, WorldDecision, act
 from core.releases.pipeline import Pipeline
 from core.releases.state import PipelineState
 from core.releases.world import ANDON, Actor, Outage, Via, World
@@ -62,6 +63,7 @@ class Rules:
     decide: Decide
     next_wake: NextWake
     new_pipeline: Callable[[Pipeline], PipelineState]
+    act: Callable[[World, Collection[Pipeline], OrganisationCommand, datetime], WorldDecision] = act
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,15 @@ class Answer:
 
     text: str
     state: PipelineState
+    is_repeat: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ActAnswer:
+    """What came of something asked for the organisation; `what` is the sentence for the record, empty for a repeat."""
+
+    text: str
+    what: str
     is_repeat: bool = False
 
 
@@ -192,11 +203,42 @@ class Book:
         """Store the next revision of what pipelines share."""
         if self._is_shared:
             self.reload_world(transaction)
+        now = self._clock.now()
         changed = replace(change(self._world), revision=self._world.revision)
         if self._is_shared and changed == self._world:
             return changed  # the other replicas read the same files
-        self._world = transaction.worlds.put(changed, self._clock.now(), what)
+        self._world = transaction.worlds.put(changed, now, what)
+        entry = _act_entry(now, ANDON, "WorldChanged", "", "", self._world)
+        transaction.acts.append(replace(entry, answer=what, sentence=what))
         return self._world
+
+    def act(self, transaction: Transaction, command: OrganisationCommand, dedupe: str) -> ActAnswer | Refused:
+        """Decide on what somebody asks for the organisation: the next revision and its act, together."""
+        if dedupe and (earlier := transaction.acts.earlier(dedupe)) is not None:
+            text, was_refused = earlier
+            return Refused(CommandRefused(text)) if was_refused else ActAnswer(text, "", is_repeat=True)
+        if self._is_shared:
+            self.reload_world(transaction)
+        try:
+            kind, body = transaction.codec.encode_act(command)
+        except CodecError:
+            command = mended(command)
+            kind, body = transaction.codec.encode_act(command)
+        now = self._clock.now()
+        known = {**self._committed, **self._batch}
+        definitions = [known[name].state.definition for name in sorted(known)]
+        try:
+            decision = self._rules.act(self._world, definitions, command, now)
+        except CommandRefused as refusal:
+            entry = _act_entry(now, command.by, kind, body, dedupe, self._world)
+            transaction.acts.append(replace(entry, answer=str(refusal), sentence=str(refusal), refused=True))
+            return Refused(refusal)
+        changed = replace(decision.world, revision=self._world.revision)
+        self._world = transaction.worlds.put(changed, now, decision.sentence)
+        entry = _act_entry(now, command.by, kind, body, dedupe, self._world)
+        transaction.acts.append(replace(entry, answer=decision.answer, sentence=decision.sentence))
+        log.info("the organisation, revision %d: %s by %s", self._world.revision, kind, command.by.id)
+        return ActAnswer(decision.answer, decision.sentence)
 
     def decide(self, transaction: Transaction, pipeline_id: str, event: Event, dedupe: str) -> Answer | Refused:
         """Decide on one event. Errors are raised before anything is written."""
@@ -306,6 +348,21 @@ class _Step:
     body: str
     dedupe: str
     now: datetime
+
+
+def _act_entry(now: datetime, by: Actor, kind: str, body: str, dedupe: str, world: World) -> Entry:
+    return Entry(
+        at=now,
+        actor=by,
+        kind=kind,
+        body=body,
+        answer="",
+        sentence="",
+        release="",
+        refused=False,
+        dedupe_key=dedupe,
+        world_revision=world.revision,
+    )
 
 
 def _encode(transaction: Transaction, event: Event) -> tuple[Event, str, str]:

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 SPOKEN = (
     "status", "why", "promote", "pause", "resume", "rollback", "approve", "reject", "override", "lift", "reconcile",
-    "retry", "cancel", "ack", "history", "help",
+    "retry", "cancel", "ack", "history", "freeze", "unfreeze", "freezes", "help",
 )  # fmt: skip
 """Verbs that go to Andon word for word, as `/release …` would."""
 OPERATED = ("announce", "token", "run", "check", "manifest", "preview", "audit")
@@ -41,6 +41,7 @@ andon: a safe release line, and the cord to stop it
     promote SERVICE [VERSION] [to STAGE] · approve SERVICE · reject SERVICE REASON
     pause SERVICE [in STAGE] [for 2h] REASON · resume SERVICE
     rollback SERVICE [in STAGE or everywhere] [to VERSION] REASON
+    freeze SERVICE|TEAM|everything [until T] REASON · unfreeze · freezes
     override · lift · reconcile · retry · cancel · ack · help            (add --json for programs)
 
   For pipelines:

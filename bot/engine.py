@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,10 +17,12 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Protocol, TypeVar
 
-from bot.book import Answer, Book, Known, Line, Refused, Rules, UnknownPipeline
+from bot.book import ActAnswer, Answer, Book, Known, Line, Refused, Rules, UnknownPipeline
 from bot.clock import Clock
 from bot.writer import Writer
+from core.errors import AndonError
 from core.releases.events import Event, WorldChanged
+from core.releases.freezing import OrganisationCommand
 from core.releases.state import PipelineState
 from core.releases.world import Outage, World
 from storage.history import HistoryLine
@@ -29,6 +32,7 @@ from storage.lanes import Birth, Born
 __all__ = ["Answer", "Engine", "HistoryLine", "Rules", "UnknownPipeline", "no_checkpoint"]
 
 T = TypeVar("T")
+log = logging.getLogger("andon.engine")
 
 TIDY_EVERY = 2.0
 """Seconds, at least, from one copying back of the log to the next."""
@@ -201,9 +205,36 @@ class Engine:
             return changed
 
         world = await self._writer.do(work)
-        poked = (self.submit(pipeline_id, WorldChanged(what=what)) for pipeline_id in tuple(self._states))
-        await asyncio.gather(*poked)
+        await self._poke(WorldChanged(what=what))
         return world
+
+    async def act(self, command: OrganisationCommand, *, dedupe: str = "") -> ActAnswer:
+        """Do what somebody asks for the organisation, durably, then have every pipeline look at its gates again.
+
+        Raises CommandRefused (which is recorded too), StorageUnavailable.
+        """
+
+        def work(transaction: Transaction) -> ActAnswer | Refused:
+            outcome = self._book.act(transaction, command, dedupe)
+            self._tell_world(transaction)
+            return outcome
+
+        outcome = await self._writer.do(work)
+        if isinstance(outcome, Refused):
+            raise outcome.error
+        if not outcome.is_repeat:
+            await self._poke(WorldChanged(what=outcome.what, by=command.by))
+        return outcome
+
+    async def _poke(self, news: WorldChanged) -> None:
+        """Tell every pipeline. What changed is on disk: one that cannot look now does so at its next event or wake."""
+        names = tuple(self._states)
+        poked = (self.submit(pipeline_id, news) for pipeline_id in names)
+        for name, came in zip(names, await asyncio.gather(*poked, return_exceptions=True), strict=True):
+            if isinstance(came, AndonError):
+                log.warning("%s did not look at its gates yet: %s", name, came.message)
+            elif isinstance(came, BaseException):
+                raise came
 
     # ---- beside other replicas --------------------------------------------------------------------------------------
 

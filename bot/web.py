@@ -31,6 +31,8 @@ log = logging.getLogger("andon.web")
 
 BODY_MOST = 5 * 1024 * 1024
 COMMAND_MOST = 4_000
+QUESTIONS = frozenset({"status", "why", "history", "freezes", "help"})
+"""Verbs that change nothing: a token that may read may ask them."""
 RECORDED_LATELY = timedelta(seconds=15)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -125,7 +127,7 @@ class WebFace:
         text = heard_in_shell(words) if is_shell and words is not None else given.get("text")
         if not isinstance(text, str) or len(text) > COMMAND_MOST:
             raise web.HTTPBadRequest(text=f"`text` must be a string of at most {COMMAND_MOST} characters.")
-        bearer.require("read" if text.split(maxsplit=1)[:1] in (["status"], ["why"], ["history"], ["help"]) else "act")
+        bearer.require("read" if text.partition(" ")[0] in QUESTIONS else "act")
         actor: Actor = bearer.actor(self._engine.world, Via.SHELL)
         key = request.headers.get("Idempotency-Key", "")
         reply = await self._desk.answer(Ask(text=text, actor=actor, dedupe=f"api:{key[:200]}" if key else ""))
@@ -165,7 +167,9 @@ class WebFace:
         """For each pipeline the number of the first event that was tampered with, or null."""
         (await self._bearer(request)).require("read")
         names = tuple(self._engine.pipelines())
-        verified = await self._engine.read(lambda tx: {name: tx.history.verify(name) for name in names})
+        verified = await self._engine.read(
+            lambda tx: {name: tx.history.verify(name) for name in names} | {"(organisation)": tx.acts.verify()}
+        )
         return web.json_response(verified)
 
     # ---- tokens -----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Protocol
 
 from commands.dialect import Dialect, Shell
@@ -14,10 +15,12 @@ from commands.words import listed, shorten
 from core.ports import AlarmState
 from core.releases.alarms import alarm_state
 from core.releases.blockers import Blocker
+from core.releases.freezing import in_sight
+from core.releases.gates import concerns, what_is_frozen
 from core.releases.state import Completed, Pause, PipelineState, Release, RolledBack
 from core.releases.why import ReleaseReasons, why
 from core.releases.words import place
-from core.releases.world import World
+from core.releases.world import Freeze, World
 
 VERSION_LENGTH = 60
 SENTENCE_LENGTH = 400
@@ -67,7 +70,8 @@ def status_of_all(states: Sequence[PipelineState], world: World, now: datetime, 
     if not states:
         return "There is no service yet. Add a pipeline file, or make one with `init`.", {"pipelines": []}
     # Of thousands of services only what fits is worked out; nobody reads facts in Slack.
-    text = _joined((_line(state, now, d) for state in states), d, len(states))
+    stops = [f"Frozen: {_freeze_line(f, now, d)}" for f in in_sight(world, now) if f.is_everything and f.is_on(now)]
+    text = _joined(chain(stops, (_line(state, now, d) for state in states)), d, len(stops) + len(states))
     return text, {"pipelines": [pipeline_facts(state, world, now) for state in states]} if d.carries_facts else {}
 
 
@@ -96,6 +100,7 @@ def status_of(states: Sequence[PipelineState], world: World, now: datetime, d: D
     lines: list[str] = []
     for state in states:
         lines += _stages(state, world, now, d)
+    lines += _frozen(states, world, now, d)
     return _joined(lines, d, len(lines)), {"pipelines": [pipeline_facts(state, world, now) for state in states]}
 
 
@@ -203,6 +208,48 @@ def _reasons(state: PipelineState, found: ReleaseReasons, now: datetime, d: Dial
         yield f"• {d.words(begun(_sentence(reason.sentence), state))}.{who}{when}"
     if found.moves_at is not None:
         yield f"It moves by itself at {d.time(found.moves_at, now)}, if nothing else comes up."
+
+
+def freezes_of(world: World, now: datetime, d: Dialect) -> tuple[str, Facts]:
+    """What is frozen and what will be, those that are on first."""
+    freezes = in_sight(world, now)
+    lines = [f"• {_freeze_line(freeze, now, d)}" for freeze in freezes] or [
+        "Nothing is frozen, and no freeze is planned."
+    ]
+    facts: list[object] = [
+        {
+            "name": freeze.name,
+            "what": what_is_frozen(freeze),
+            "services": sorted(freeze.services),
+            "teams": sorted(freeze.teams),
+            "places": sorted(freeze.scopes),
+            "by": freeze.by.name if freeze.by is not None else None,
+            "reason": freeze.reason,
+            "from": freeze.starts_at.isoformat(),
+            "until": _iso(freeze.ends_at),
+            "is_on": freeze.is_on(now),
+        }
+        for freeze in freezes
+    ]
+    return _joined(lines, d, len(lines)), {"freezes": facts}
+
+
+def _freeze_line(freeze: Freeze, now: datetime, d: Dialect) -> str:
+    begins = "" if freeze.is_on(now) else f" from {d.time(freeze.starts_at, now)}"
+    until = f" until {d.time(freeze.ends_at, now)}" if freeze.ends_at is not None else " until somebody lifts it"
+    by = f"by {d.words(shorten(freeze.by.name))}" if freeze.by is not None else "planned in the organisation file"
+    reason = f": {d.words(_sentence(freeze.reason))}" if freeze.reason else ""
+    is_or_will = "is" if freeze.is_on(now) else "will be"
+    return (
+        f"{d.strong(freeze.name)}: {d.words(what_is_frozen(freeze))} {is_or_will} frozen{begins}{until}, {by}{reason}."
+    )
+
+
+def _frozen(states: Sequence[PipelineState], world: World, now: datetime, d: Dialect) -> Iterable[str]:
+    """The freezes that hold any of these."""
+    for freeze in in_sight(world, now):
+        if freeze.is_on(now) and any(concerns(freeze, state.definition) for state in states):
+            yield f"Frozen: {_freeze_line(freeze, now, d)}"
 
 
 def history_of(lines: Sequence[Line], subject: str, now: datetime, d: Dialect) -> tuple[str, Facts, str]:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Protocol, assert_never
 
-from commands.answers import Line, help_with, history_of, status_of, status_of_all, why_of
+from commands.answers import Line, freezes_of, help_with, history_of, status_of, status_of_all, why_of
 from commands.dialect import Dialect, dialect_of
 from commands.grammar import parse
-from commands.intents import Act, Help, History, Status, Why
+from commands.intents import Act, ForAll, Freezes, Help, History, Status, Why
 from commands.pieces import REASON_LENGTH, Context, pipelines_named
 from commands.standing import standing
 from commands.subjects import EVERYWHERE, Subject, drawn_from
@@ -34,6 +34,7 @@ from core.releases.events import (
     RetryRequested,
     RollbackRequested,
 )
+from core.releases.freezing import OrganisationCommand
 from core.releases.state import PipelineState
 from core.releases.world import Actor, World
 
@@ -67,6 +68,9 @@ class Floor(Protocol):
 
     async def submit(self, pipeline_id: str, event: Command, *, dedupe: str = "") -> Answered:
         """Do it, durably; raises `CommandRefused`."""
+
+    async def act(self, command: OrganisationCommand, *, dedupe: str = "") -> Answered:
+        """Do it to what pipelines share, durably; raises `CommandRefused`."""
 
     async def history(
         self, pipeline_id: str, *, limit: int = 20, before: int | None = None, release: str = ""
@@ -109,11 +113,13 @@ class Desk:
         d = dialect_of(ask.actor, in_thread=bool(ask.pipeline))
         try:
             context = Context(ask.pipeline, ask.release)
-            intent = parse(tidy(ask.text), ask.actor, self._floor.pipelines(), context)
+            intent = parse(tidy(ask.text), ask.actor, self._floor.pipelines(), context, self._floor.now())
         except UsageError as error:
             return _refusal(error, d, Subject(ask.pipeline, ask.release))
         if isinstance(intent, Act):
             return await self._act(intent, ask.dedupe, d, ask.release if intent.pipeline == ask.pipeline else "")
+        if isinstance(intent, ForAll):
+            return await self._act_for_all(intent, ask, d)
         return await self._tell(intent, d, release=ask.release)
 
     async def press(self, action: str, subject: Subject, actor: Actor, dedupe: str, reason: str = "") -> Reply:
@@ -157,6 +163,17 @@ class Desk:
             facts=facts,
         )
 
+    async def _act_for_all(self, intent: ForAll, ask: Ask, d: Dialect) -> Reply:
+        about = Subject(ask.pipeline, ask.release)
+        try:
+            answer = await self._floor.act(intent.command, dedupe=ask.dedupe)
+        except CommandRefused as refusal:
+            return _refusal(refusal, d, about)
+        facts = {"answer": answer.text, "is_repeat": answer.is_repeat}
+        return Reply(
+            d.words(answer.text), not answer.is_repeat, pipeline=about.pipeline, release=about.release, facts=facts
+        )
+
     def _release_of(self, act: Act, release: str) -> str:
         """The release an act is about, for whoever wants to answer in its thread; empty if it names none."""
         state = self._floor.pipelines().get(act.pipeline)
@@ -165,7 +182,7 @@ class Desk:
             return release
         return next((r.id for r in reversed(state.releases) if r.version == version), release)
 
-    async def _tell(self, intent: Status | Why | History | Help, d: Dialect, release: str = "") -> Reply:
+    async def _tell(self, intent: Status | Why | History | Help | Freezes, d: Dialect, release: str = "") -> Reply:
         pipelines, now, world = self._floor.pipelines(), self._floor.now(), self._floor.world
         match intent:
             case Status(subject=""):
@@ -183,6 +200,9 @@ class Desk:
                 return Reply(text, is_public=False, pipeline=states[0].id, release=known, facts=facts)
             case History():
                 return await self._history(intent, d)
+            case Freezes():
+                text, facts = freezes_of(world, now, d)
+                return Reply(text, is_public=False, facts=facts)
             case Help(verb=verb):
                 text, facts = help_with(verb, d)
                 return Reply(text, is_public=False, facts=facts)

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 
-from commands.intents import HISTORY_LINES, Act, Help, History, Intent, Status, Why
+from commands.freezing import freeze, unfreeze
+from commands.intents import HISTORY_LINES, Act, Freezes, Help, History, Intent, Status, Why
 from commands.pieces import (
+    LONG_AGO,
     NOWHERE,
     Context,
     Form,
@@ -52,12 +55,21 @@ from core.releases.world import Actor
 HISTORY_MOST = 100
 
 
-def parse(text: str, by: Actor, pipelines: Mapping[str, PipelineState], context: Context = NOWHERE) -> Intent:
-    """What somebody asks for; raises `UsageError` with the right form or the nearest right words."""
+def parse(
+    text: str,
+    by: Actor,
+    pipelines: Mapping[str, PipelineState],
+    context: Context = NOWHERE,
+    now: datetime = LONG_AGO,
+) -> Intent:
+    """What somebody asks for; raises `UsageError` with the right form or the nearest right words.
+
+    `now` is what a time of day without a date counts from.
+    """
     words = Words(text)
     if not words:
         return Help()
-    hearing = Hearing(words, by, pipelines, context)
+    hearing = Hearing(words, by, pipelines, context, now)
     hearing.form = _form(hearing)
     intent = hearing.form.take(hearing)
     if words:
@@ -202,6 +214,10 @@ def _history(h: Hearing) -> Intent:
     return History(state.id, version or version_of_thread(h, state), count)
 
 
+def _freezes(_h: Hearing) -> Intent:
+    return Freezes()
+
+
 def _help(h: Hearing) -> Intent:
     return Help(_form(h).verb if h.words else "")
 
@@ -274,6 +290,21 @@ FORMS = (
         "cancel checkout 1.4.2 we ship 1.4.3 instead",
         _cancel,
     ),
+    Form(
+        "freeze",
+        "freeze SERVICE|TEAM|everything [in STAGE|GROUP] [from T] [until T or for 2h] REASON",
+        "let nothing new in, of a team or of all; rollbacks stay live",
+        "freeze everything until 2030-01-02 08:00 Europe/Berlin the year ends",
+        freeze,
+    ),
+    Form(
+        "unfreeze",
+        "unfreeze SERVICE|TEAM|everything|NAME [in STAGE|GROUP]",
+        "lift a freeze; what waited goes on spaced out",
+        "unfreeze everything",
+        unfreeze,
+    ),
+    Form("freezes", "freezes", "what is frozen, and what will be", "freezes", _freezes),
     Form("ack", "ack SERVICE", "take the page: you look after it", "ack checkout", _ack),
     Form("history", "history SERVICE [VERSION] [N]", "what happened, newest first", "history checkout 10", _history),
     Form("help", "help [VERB]", "this list, or more of one verb", "help rollback", _help),
@@ -291,7 +322,7 @@ MEANT = {
     "undo": "rollback",
     "abort": "cancel",
     "continue": "resume",
-    "unfreeze": "resume",
+    "thaw": "unfreeze",
     "log": "history",
     "list": "status",
     "yes": "approve",

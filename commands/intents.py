@@ -1,10 +1,10 @@
-"""What somebody can mean: an act on one pipeline, or one of four questions; and how each is spelled."""
+"""What somebody can mean: an act on one pipeline or on all, or a question; and how each is spelled."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
 from commands.words import KEYWORDS
@@ -23,6 +23,7 @@ from core.releases.events import (
     RetryRequested,
     RollbackRequested,
 )
+from core.releases.freezing import FreezeRequested, OrganisationCommand, UnfreezeRequested
 
 HISTORY_LINES = 20
 
@@ -33,6 +34,18 @@ class Act:
 
     pipeline: str
     event: Command
+
+
+@dataclass(frozen=True, slots=True)
+class ForAll:
+    """Something to do to what pipelines share."""
+
+    command: OrganisationCommand
+
+
+@dataclass(frozen=True, slots=True)
+class Freezes:
+    """What is frozen, and what will be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +78,7 @@ class Help:
     verb: str = ""
 
 
-Intent = Act | Status | Why | History | Help
+Intent = Act | ForAll | Freezes | Status | Why | History | Help
 
 
 def spell(intent: Intent) -> str:
@@ -80,6 +93,10 @@ def spell(intent: Intent) -> str:
             return _join("history", intent.pipeline, _name(intent.version), count)
         case Help():
             return _join("help", intent.verb)
+        case Freezes():
+            return "freezes"
+        case ForAll():
+            return _join(*_for_all(intent.command))
         case Act():
             verb, *rest = _act(intent.event)
             return _join(verb, intent.pipeline, *rest)
@@ -115,6 +132,24 @@ def _act(event: Command) -> tuple[str, ...]:
         case AcknowledgeRequested():
             return ("ack",)
     assert_never(event)
+
+
+def _for_all(command: OrganisationCommand) -> tuple[str, ...]:
+    what = command.what
+    named = _name(what.service) or (f"team {_name(what.team)}" if what.team else "everything")
+    where = _option("in", what.scope_name)
+    match command:
+        case FreezeRequested():
+            length = f"for {_length(command.duration)}" if command.duration else ""
+            times = (_moment("from", command.from_at), _moment("until", command.until_at), length)
+            return "freeze", named, where, *times, _reason(command.reason)
+        case UnfreezeRequested():
+            return "unfreeze", _name(command.name) or named, where
+    assert_never(command)
+
+
+def _moment(word: str, at: datetime | None) -> str:
+    return f"{word} {at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if at is not None else ""
 
 
 def _join(*words: str) -> str:

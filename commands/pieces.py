@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from commands.intents import Intent
 from commands.words import KEYWORDS, Words, listed, nearest, shorten
@@ -15,6 +15,8 @@ from core.releases.world import Actor
 
 REASON_LENGTH = 300
 LONGEST_PAUSE = timedelta(days=90)
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+"""Where nobody says what time it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Hearing:
     by: Actor
     pipelines: Mapping[str, PipelineState]
     context: Context
+    now: datetime = LONG_AGO
     form: Form = field(init=False)
 
 
@@ -82,7 +85,7 @@ def pipelines_named(subject: str, pipelines: Mapping[str, PipelineState]) -> tup
 
 def take_subject(h: Hearing) -> str:
     """A service or one of its pipelines, by its proper name."""
-    if named := _take_named(h):
+    if named := take_named(h):
         return named
     if not h.words and h.context.pipeline in h.pipelines:
         return h.context.pipeline
@@ -92,7 +95,7 @@ def take_subject(h: Hearing) -> str:
 def take_pipeline(h: Hearing) -> PipelineState:
     """The one pipeline meant: named, or that of the thread; asks which where a service has several."""
     here = h.pipelines.get(h.context.pipeline)
-    if named := _take_named(h):
+    if named := take_named(h):
         found = pipelines_named(named, h.pipelines)
         if len(found) == 1:
             return found[0]
@@ -108,7 +111,7 @@ def take_pipeline(h: Hearing) -> PipelineState:
     raise _no_such_service(h)
 
 
-def _take_named(h: Hearing) -> str:
+def take_named(h: Hearing) -> str:
     """The service or pipeline that stands next, by its proper name; empty if none does."""
     word = h.words.next
     if word in h.pipelines and word not in KEYWORDS:
@@ -218,7 +221,7 @@ _LENGTH = re.compile(r"for\s+((?:\d{1,6}\s*(?:minutes?|mins?|hours?|days?|weeks?
 _UNITS = {"m": 1, "h": 60, "d": 1440, "w": 10080}
 
 
-def take_length(h: Hearing) -> timedelta | None:
+def take_length(h: Hearing, what: str = "A pause") -> timedelta | None:
     """A length after `for`: 30m, 2h, 1h30m, 3 days. None where `for` begins something else."""
     found = _LENGTH.match(h.words.rest)
     if found is None:
@@ -232,7 +235,7 @@ def take_length(h: Hearing) -> timedelta | None:
     minutes = sum(int(n) * _UNITS[u.lower()] for n, u in re.findall(r"(\d+)\s*([mhdw])", found[1], re.IGNORECASE))
     if not 1 <= minutes <= LONGEST_PAUSE.total_seconds() / 60:
         raise UsageError(
-            f"A pause lasts between a minute and {LONGEST_PAUSE.days} days.", mend="Without “for” it has no end."
+            f"{what} lasts between a minute and {LONGEST_PAUSE.days} days.", mend="Without “for” it has no end."
         )
     return timedelta(minutes=minutes)
 

@@ -57,6 +57,11 @@ def digest_of(salt: bytes, words: tuple[str, str, str, str]) -> str:
     return sha256(salt + _canonical(words)).hexdigest()
 
 
+def plain(words: str) -> str:
+    """Words as any database keeps them: PostgreSQL refuses NUL, every one refuses half characters."""
+    return words.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
 def _canonical(values: Iterable[object]) -> bytes:
     """Each value with its length before it: no two lists of values are one text."""
     texts = [str(value) for value in values]

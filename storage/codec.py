@@ -18,6 +18,7 @@ from pydantic_core import PydanticSerializationError
 
 from core.releases.effects import Effect
 from core.releases.events import Event
+from core.releases.freezing import OrganisationCommand
 from core.releases.pipeline import Pipeline
 from core.releases.state import PipelineState
 from core.releases.world import World
@@ -38,6 +39,7 @@ classes, which will have moved on.
 """
 
 _EVENTS: Mapping[str, type] = {member.__name__: member for member in get_args(Event)}
+_ACTS: Mapping[str, type] = {member.__name__: member for member in get_args(OrganisationCommand)}
 _EFFECTS: Mapping[str, type] = {member.__name__: member for member in get_args(Effect)}
 _LEFT_OUT = {"definition", "pinned"}
 _ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
@@ -103,6 +105,14 @@ class Codec:
     def decode_event(self, kind: str, text: str, schema: int) -> Event:
         """The event of this kind."""
         return cast("Event", self._decode_member(_EVENTS, kind, text, schema))
+
+    def encode_act(self, command: OrganisationCommand) -> tuple[str, str]:
+        """The kind (its class name) and text of what is asked for the organisation."""
+        return type(command).__name__, _dump(_adapter(type(command)), command)
+
+    def decode_act(self, kind: str, text: str, schema: int) -> OrganisationCommand:
+        """What was asked for the organisation."""
+        return cast("OrganisationCommand", self._decode_member(_ACTS, kind, text, schema))
 
     def encode_effect(self, effect: Effect) -> tuple[str, str]:
         """The effect's kind (its class name) and text."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import or_, select, text, update
 
 from storage import chain
 from storage.instants import from_number, to_number
@@ -60,6 +60,24 @@ class History:
                 r.seq, from_number(r.at), r.actor_name or r.actor, r.via, r.kind, r.sentence, r.release, r.refused
             )
             for r in self._transaction.connection.execute(query)
+        )
+
+    def overrides(self, since: datetime) -> Sequence[tuple[str, HistoryLine]]:
+        """What was overridden or seconded since, of all pipelines, oldest first, each with its pipeline's id [23]."""
+        e = events.c
+        query = select(
+            e.pipeline_id, e.seq, e.at, e.actor_name, e.actor, e.via, e.kind, e.sentence, e.release, e.refused
+        )
+        # Said in so many words, so that the partial index is used.
+        query = query.where(text("kind = 'OverrideRequested'"), e.at >= to_number(since), ~e.refused)
+        return tuple(
+            (
+                r.pipeline_id,
+                HistoryLine(
+                    r.seq, from_number(r.at), r.actor_name or r.actor, r.via, r.kind, r.sentence, r.release, r.refused
+                ),
+            )
+            for r in self._transaction.connection.execute(query.order_by(e.at, e.pipeline_id, e.seq))
         )
 
     def erase_text(self, pipeline_id: str, seqs: Sequence[int]) -> int:

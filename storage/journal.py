@@ -26,6 +26,7 @@ from core.releases.pipeline import Pipeline
 from core.releases.state import PipelineState
 from core.releases.world import Actor, World
 from storage import chain, dialects, hot
+from storage.acts import Acts
 from storage.codec import Codec
 from storage.errors import StorageUnavailable, VersionConflict
 from storage.history import History
@@ -227,7 +228,7 @@ class Transaction:
 
     def put_seen(self, pipeline_id: str, key: str, at: datetime, answer: str) -> None:
         """Remember a delivery that left no event; `pipeline_id` may be empty."""
-        self._seen.append((pipeline_id, key, to_number(at), _plain(answer)))
+        self._seen.append((pipeline_id, key, to_number(at), chain.plain(answer)))
 
     def put_effects(self, pipeline_id: str, effects: Sequence[Effect], at: datetime) -> None:
         """Have these delivered, due at once. Keys are unique within a pipeline; raises KeyReused when written."""
@@ -247,12 +248,12 @@ class Transaction:
 
     def _link(self, pipeline_id: str, head: Head, entry: Entry) -> Head:
         at = to_number(entry.at)
-        words = (_plain(entry.actor.name), entry.body, _plain(entry.answer), _plain(entry.sentence))
+        words = (chain.plain(entry.actor.name), entry.body, chain.plain(entry.answer), chain.plain(entry.sentence))
         link = chain.Link(
             pipeline_id=pipeline_id,
             seq=head.version + 1,
             at=at,
-            actor=_plain(entry.actor.id),
+            actor=chain.plain(entry.actor.id),
             via=entry.actor.via.value,
             kind=entry.kind,
             schema=self.codec.schema,
@@ -361,6 +362,11 @@ class Transaction:
         return Messages(self)
 
     @cached_property
+    def acts(self) -> Acts:
+        """What was done to the organisation."""
+        return Acts(self)
+
+    @cached_property
     def inbox(self) -> Inbox:
         """Webhooks, stored first."""
         return Inbox(self)
@@ -402,11 +408,6 @@ class _Definitions(Mapping[str, Pipeline]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-
-def _plain(words: str) -> str:
-    """Words as any database keeps them: PostgreSQL refuses NUL, every one refuses half characters."""
-    return words.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
 class Store:

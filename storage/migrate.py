@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from storage.errors import StorageError
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration; a test compares it with the folder."""
 FOLDER = Path(__file__).parent / "migrations"
 

@@ -114,8 +114,47 @@ events = Table(
         sqlite_where=text("release <> ''"),
         postgresql_where=text("release <> ''"),
     ),
+    Index(
+        "ix_events_overrides",
+        "at",
+        sqlite_where=text("kind = 'OverrideRequested'"),
+        postgresql_where=text("kind = 'OverrideRequested'"),
+    ),
 )
 """Everything that happened, refusals included; a hash chain for each pipeline (`chain.py`)."""
+
+acts = Table(
+    "acts",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("actor_name", Text, nullable=False),
+    Column("via", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("schema", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("sentence", Text, nullable=False),
+    Column("refused", Boolean, nullable=False),
+    Column("dedupe_key", Text),
+    Column("world_revision", BigInteger, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("chain", Text, nullable=False),
+    CheckConstraint("seq >= 1", name="seq"),
+    CheckConstraint("kind <> ''", name="kind"),
+    CheckConstraint("dedupe_key <> ''", name="dedupe_key"),
+    CheckConstraint("length(digest) = 64 AND length(chain) = 64", name="hashes"),
+    Index(
+        "uq_acts_dedupe_key",
+        "dedupe_key",
+        unique=True,
+        sqlite_where=text("dedupe_key IS NOT NULL"),
+        postgresql_where=text("dedupe_key IS NOT NULL"),
+    ),
+)
+"""What was done to the organisation, not to one pipeline; a hash chain of its own (`acts.py`)."""
 
 seen = Table(
     "seen",

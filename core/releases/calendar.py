@@ -22,19 +22,19 @@ from zoneinfo import ZoneInfo
 HORIZON_DAYS = 367
 """How far ahead an opening is looked for: a year, and a day for the clock's sake."""
 DAY_NAMES = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-ALL_DAYS = frozenset(range(7))
+ALL_DAYS = tuple(range(7))
 _MIDNIGHT = time(0, 0)
 _SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Hours by the calendar's clock; `until` not after `since` means the next day. Days: Monday is 0.
+    """Hours by the calendar's clock; `until` not after `since` means the next day. Days: Monday is 0, in order.
 
     With `dates` (first and last of each stretch) only on those, and still only on `days`.
     """
 
-    days: frozenset[int]
+    days: tuple[int, ...]
     since: time
     until: time
     dates: tuple[tuple[date, date], ...] = ()
@@ -186,10 +186,9 @@ def _span_text(span: Span) -> str:
     return " ".join(part for part in (dates, days, hours) if part) or "every day"
 
 
-def _days_text(days: frozenset[int]) -> str:
+def _days_text(days: tuple[int, ...]) -> str:
     """`Mon-Fri`, `Sat`, `Mon, Wed`, `Sat-Mon`."""
-    ordered = sorted(days)
-    start = next((d for d in ordered if (d - 1) % 7 not in days), 0)
+    start = next((d for d in days if (d - 1) % 7 not in days), 0)
     turned = [d for d in (*range(start, 7), *range(start)) if d in days]
     is_run = all((b - a) % 7 == 1 for a, b in pairwise(turned))
     if is_run and len(turned) > 2:

@@ -26,8 +26,13 @@ _ANY_MONDAY = date(2030, 1, 7)
 # ---- values ---------------------------------------------------------------------------------------------------------
 
 
+def is_zone(value: str) -> bool:
+    """Whether there is a time zone of this name."""
+    return value in available_timezones()
+
+
 def _zone(value: str) -> str:
-    if value not in available_timezones():
+    if not is_zone(value):
         raise refusal(f"`{shown(value)}` is no time zone", nearest_zone(value))
     return value
 
@@ -142,7 +147,7 @@ def build_calendar(name: str, part: CalendarPart) -> Calendar:
 
 
 def _spans(parts: Sequence[SpanPart]) -> tuple[Span, ...]:
-    return tuple(Span(frozenset(p.days), p.from_, p.to, tuple(p.dates or ())) for p in parts)
+    return tuple(Span(tuple(p.days), p.from_, p.to, tuple(p.dates or ())) for p in parts)
 
 
 # ---- what is wrong with them ----------------------------------------------------------------------------------------
@@ -207,7 +212,7 @@ def _is_on(span: SpanPart, first: date, last: date) -> bool:
 def _overlapping_dates(part: CalendarPart, path: Path) -> Iterator[Problem]:
     """Exceptions that speak of the same hours of the same date: twice the same, or open against closed."""
     dated = [
-        (key, number, Span(frozenset(span.days), span.from_, span.to, tuple(span.dates)))
+        (key, number, Span(tuple(span.days), span.from_, span.to, tuple(span.dates)))
         for key, spans in (("open", part.open), ("closed", part.closed))
         for number, span in enumerate(spans)
         if span.dates

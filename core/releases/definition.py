@@ -189,12 +189,10 @@ def _plain(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _plain_value(value: Any) -> Any:
-    """What JSON lacks; sets are sorted, so that one definition is always one text."""
+    """What JSON lacks, written so that one definition is always one text."""
     match value:
         case timedelta():
             return value / timedelta(seconds=1)
-        case frozenset():
-            return sorted(value)
         case date() | time():
             return value.isoformat()
         case tuple():

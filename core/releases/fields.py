@@ -28,7 +28,7 @@ NAME_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 LONGEST_NAME = 40
 LARGEST_SETTINGS = 20_000
 DEEPEST_SETTINGS = 20
-RESERVED = frozenset({"service", "in", "to", "for", "everywhere", "all", "none"})
+RESERVED = frozenset({"service", "in", "to", "for", "everywhere", "all", "none", "everything", "team", "from", "until"})
 """Words that commands use beside names."""
 _NAME = re.compile(NAME_PATTERN)
 _PERCENT = re.compile(r"(\d{1,3}) ?%")

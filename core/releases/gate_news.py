@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from core.releases import gates
-from core.releases.blockers import waits_at
+from core.releases.blockers import waiting
 from core.releases.draft import Draft
 from core.releases.pipeline import Pipeline
 from core.releases.state import PipelineState, Release
@@ -61,13 +61,11 @@ def wakes(state: PipelineState, world: World, now: datetime) -> Iterator[datetim
         if gates.concerns(freeze, state.definition):
             yield freeze.starts_at
             if freeze.ends_at is not None:
-                # Not all at the same instant: it can be told when the turn comes.
-                yield gates.turn_after(state.definition, freeze.ends_at, world)
-    for stage in state.definition.stages:
-        if any(waits_at(state, release, stage) for release in live):
-            look = gates.next_look(state.definition, stage, world, now)
-            if look is not None:
-                yield look
+                yield freeze.ends_at
+    for name in waiting(state):
+        look = gates.next_look(state.definition, state.definition.by_name[name], world, now)
+        if look is not None:
+            yield look
 
 
 def _shut(state: PipelineState, world: World, now: datetime) -> Iterator[str]:
@@ -76,12 +74,11 @@ def _shut(state: PipelineState, world: World, now: datetime) -> Iterator[str]:
     for freeze in world.freezes:
         if freeze.is_on(now) and any(gates.covers(freeze, definition, stage) for stage in definition.stages):
             yield f"freeze {freeze.name}"
-    for stage in definition.stages:
-        if not gates.windows_of(definition, stage):
-            continue
-        is_waited_for = any(waits_at(state, release, stage) for release in state.releases)
-        if is_waited_for and any(gate.kind == "window" for gate in gates.shut(definition, stage, world, now)):
-            yield f"window {stage.name}"
+    if not _has_windows(definition):
+        return
+    for name in waiting(state):
+        if any(gate.kind == "window" for gate in gates.shut(definition, definition.by_name[name], world, now)):
+            yield f"window {name}"
 
 
 def _freeze_of(key: str, known: dict[str, Freeze]) -> Freeze | None:

@@ -88,16 +88,14 @@ def opens_at(definition: Pipeline, stage: Stage, world: World, now: datetime) ->
 
 
 def next_look(definition: Pipeline, stage: Stage, world: World, now: datetime) -> datetime | None:
-    """When a stage that somebody waits for should be looked at again: its turn comes, or it shuts."""
+    """When a stage that somebody waits for should be looked at again: it opens, its turn comes, or it shuts."""
     if not world.freezes and not windows_of(definition, stage):
         return None
     opens = opens_at(definition, stage, world, now)
-    if opens is None:
-        return None
-    turn = _turn(definition, stage, world, opens)
-    if turn is not None and turn[1] > now:
-        return turn[1]
-    return opens if opens > now else shuts_at(definition, stage, world, now)
+    if opens is None or opens > now:
+        return opens
+    turn = _turn(definition, stage, world, now)
+    return turn[1] if turn is not None and turn[1] > now else shuts_at(definition, stage, world, now)
 
 
 def shuts_at(definition: Pipeline, stage: Stage, world: World, at: datetime) -> datetime | None:

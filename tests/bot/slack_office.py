@@ -25,6 +25,7 @@ from commands.desk import Desk
 from commands.subjects import Subject, drawn_from
 from core.releases.decide import decide
 from core.releases.events import Command
+from core.releases.freezing import OrganisationCommand, act
 from core.releases.state import PipelineState
 from core.releases.world import World
 from simulator.people import Person, Seen, Simulator
@@ -66,6 +67,14 @@ class FloorInMemory:
         decision = decide(self.states[pipeline_id], event, self.world, samples.NOW)
         self.states[pipeline_id] = decision.state
         self.acts.append(event)
+        self.seen[dedupe] = Recorded(decision.answer)
+        return self.seen[dedupe]
+
+    async def act(self, command: OrganisationCommand, *, dedupe: str = "") -> Recorded:
+        if dedupe and dedupe in self.seen:
+            return replace(self.seen[dedupe], is_repeat=True)
+        decision = act(self.world, [state.definition for state in self.states.values()], command, samples.NOW)
+        self.world = decision.world
         self.seen[dedupe] = Recorded(decision.answer)
         return self.seen[dedupe]
 

@@ -19,6 +19,7 @@ from commands.words import heard_in_slack
 from core.errors import UsageError
 from core.releases.decide import decide
 from core.releases.events import Command
+from core.releases.freezing import OrganisationCommand, act
 from core.releases.state import PipelineState
 from core.releases.world import Actor, Via, World
 from tests import samples
@@ -55,10 +56,7 @@ class FloorInMemory:
         self.states = {state.id: state for state in states}
         self.seen: dict[str, Recorded] = {}
         self.past = past
-
-    @property
-    def world(self) -> World:
-        return WORLD
+        self.world: World = WORLD
 
     def now(self) -> datetime:
         return NOW
@@ -69,8 +67,16 @@ class FloorInMemory:
     async def submit(self, pipeline_id: str, event: Command, *, dedupe: str = "") -> Recorded:
         if dedupe and dedupe in self.seen:
             return replace(self.seen[dedupe], is_repeat=True)
-        decision = decide(self.states[pipeline_id], event, WORLD, NOW)
+        decision = decide(self.states[pipeline_id], event, self.world, NOW)
         self.states[pipeline_id] = decision.state
+        self.seen[dedupe] = Recorded(decision.answer)
+        return self.seen[dedupe]
+
+    async def act(self, command: OrganisationCommand, *, dedupe: str = "") -> Recorded:
+        if dedupe and dedupe in self.seen:
+            return replace(self.seen[dedupe], is_repeat=True)
+        decision = act(self.world, [state.definition for state in self.states.values()], command, NOW)
+        self.world = decision.world
         self.seen[dedupe] = Recorded(decision.answer)
         return self.seen[dedupe]
 

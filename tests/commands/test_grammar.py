@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from commands.grammar import ALIASES, FORMS, MEANT, VERBS, parse
-from commands.intents import Act, Help, History, Intent, Status, Why, spell
+from commands.intents import Act, ForAll, Freezes, Help, History, Intent, Status, Why, spell
 from commands.pieces import NOWHERE, Context
 from commands.words import Words, heard_in_shell, heard_in_slack
 from core.errors import UsageError
@@ -28,6 +28,7 @@ from core.releases.events import (
     RetryRequested,
     RollbackRequested,
 )
+from core.releases.freezing import Covered, FreezeRequested, UnfreezeRequested
 from core.releases.state import PipelineState
 from tests import samples
 from tests.samples import ANN
@@ -251,7 +252,9 @@ def test_words_of_other_tools_are_offered_never_obeyed():
 
 # ---- anything at all ------------------------------------------------------------------------------------------------
 
+MINUTE = timedelta(minutes=1)
 VOCABULARY = [
+    "everything", "team", "from", "until", "2030-01-02", "08:00", "Europe/Berlin", "freeze-1",
     *VERBS, *ALIASES, *MEANT, "checkout", "payments", "search", "search/app", "1.4.2", "1.4.1", "wave-1", "production",
     "in", "to", "for", "2h", "everywhere", "last", "keep", "restore", "dead", "eu-1", '"', "“", "”", "'", "`", "<", ">",
     "&lt;", "<@U1|x>", "<!", "|", "#", "$(x)", "9" * 50, "\u0661", "\u202e", "\x00", "²", "roll", "back",
@@ -324,7 +327,24 @@ events = st.one_of(
     st.builds(CancelRequested, by=st.just(ANN), version=maybe_version, reason=reasons),
     st.just(AcknowledgeRequested(by=ANN)),
 )
+covered = st.builds(
+    Covered,
+    st.sampled_from(["", "checkout"]),
+    st.just(""),
+    st.sampled_from(["", "production", "one-box", "wave-1"]),
+) | st.builds(Covered, team=st.just("payments"), scope_name=st.sampled_from(["", "production"]))
+whole_minutes = st.none() | st.integers(0, 2_000_000).map(lambda n: datetime(2026, 1, 1, tzinfo=UTC) + n * MINUTE)
+for_all = st.one_of(
+    st.builds(FreezeRequested, by=st.just(ANN), what=covered, reason=reasons, from_at=whole_minutes, duration=lengths),
+    st.builds(
+        FreezeRequested, by=st.just(ANN), what=covered, reason=reasons, from_at=whole_minutes, until_at=whole_minutes
+    ),
+    st.builds(UnfreezeRequested, by=st.just(ANN), what=covered),
+    st.builds(UnfreezeRequested, by=st.just(ANN), name=st.sampled_from(["freeze-1", "freeze-217"])),
+)
 intents = st.one_of(
+    st.builds(ForAll, for_all),
+    st.just(Freezes()),
     st.builds(Act, st.just("checkout"), events),
     st.builds(History, st.just("checkout"), maybe_version, st.integers(1, 100)),
     st.sampled_from([Status(), Status("checkout"), Why("checkout"), Help(), Help("lift")]),
@@ -346,3 +366,64 @@ def test_names_with_spaces_are_taken_whole():
     words = Words("a b c d")
     assert words.take_name(["a", "a b", "a b c"]) == "a b c"
     assert words.rest == "d"
+
+
+# ---- freezes --------------------------------------------------------------------------------------------------------
+
+NOON = datetime(2026, 10, 24, 12, 0, tzinfo=UTC)
+
+
+def frozen(text: str) -> FreezeRequested:
+    intent = parse(text, ANN, PIPELINES, now=NOON)
+    assert isinstance(intent, ForAll)
+    assert isinstance(intent.command, FreezeRequested)
+    return intent.command
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        ("everything", Covered()),
+        ("all in production", Covered(scope_name="production")),
+        ("checkout", Covered("checkout")),
+        ("checkout in wave-1", Covered("checkout", scope_name="wave-1")),
+        ("search/app", Covered("search/app")),
+        ("payments", Covered("payments")),
+        ("team payments in production", Covered(team="payments", scope_name="production")),
+    ],
+)
+def test_what_is_frozen_is_a_service_a_team_or_everything(words: str, what: Covered):
+    assert frozen(f"freeze {words} the bank is down").what == what
+    assert frozen(f"freeze {words} the bank is down").reason == "the bank is down"
+
+
+def test_when_is_said_with_a_zone_or_as_the_next_time_of_day():
+    said = frozen("freeze everything from 2026-10-25 02:30 Europe/Berlin until 2026-10-25 02:45 Europe/Berlin backup")
+    assert said.from_at == datetime(2026, 10, 25, 0, 30, tzinfo=UTC), "the first of two"
+    assert said.until_at == datetime(2026, 10, 25, 1, 45, tzinfo=UTC), "the second of two"
+    assert frozen("freeze everything until 18:00 x").until_at == datetime(2026, 10, 24, 18, 0, tzinfo=UTC)
+    assert frozen("freeze everything until 08:00 x").until_at == datetime(2026, 10, 25, 8, 0, tzinfo=UTC)
+    assert frozen("freeze everything until 2026-12-24 x").until_at == datetime(2026, 12, 24, tzinfo=UTC)
+    assert frozen("freeze everything for 2h x").duration == timedelta(hours=2)
+    assert frozen("freeze everything until we know more").reason == "until we know more"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("freeze", "What? A service, a team, or everything."),
+        ("freeze chekout x", "There is no service or team “chekout”. Did you mean checkout?"),
+        ("freeze everything", "A reason is missing"),
+        ("freeze everything until 25:00 x", "I did not understand when “until 25:00” is."),
+        ("freeze everything until 2030-02-31 x", "I did not understand when"),
+        ("freeze everything until 5pm x", "I did not understand when “5pm” is."),
+        ("freeze everything until 18:00 Europe/Berln x", "There is no time zone “Europe/Berln”. Did you mean"),
+        ("freeze everything for 2h until 18:00 x", "said twice"),
+        ("freeze checkout in wave-9 x", "checkout has no stage or group “wave-9”. Did you mean wave-"),
+    ],
+)
+def test_a_freeze_that_is_not_understood_says_what_would_help(words: str, says: str):
+    with pytest.raises(UsageError) as caught:
+        parse(words, ANN, PIPELINES, now=NOON)
+    assert says in f"{caught.value.message} {caught.value.mend}"
+    assert caught.value.mend

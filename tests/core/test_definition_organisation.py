@@ -90,9 +90,9 @@ def test_calendars_are_days_and_hours_of_a_zone():
     ]
     document = company(calendars={"office": {"zone": "Europe/Dublin", "open": spans, "closed": [{"days": "sun-mon"}]}})
     office = read(document).calendars["office"]
-    assert office.opens[0] == Span(frozenset({0, 1, 2, 4}), time(9), time(16))
+    assert office.opens[0] == Span((0, 1, 2, 4), time(9), time(16))
     assert office.opens[1].until == time(0)
-    assert office.closed[0].days == {6, 0}
+    assert office.closed[0].days == (0, 6)
 
 
 def test_the_company_sets_policy_and_pager():

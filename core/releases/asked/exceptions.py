@@ -70,7 +70,8 @@ def override(draft: Draft, event: OverrideRequested) -> None:
     if stage.is_production:
         second = f"It is in force when a second person of the team {draft.definition.team} says so too"
         draft.answer = f"{name} does not enter {stage.name} yet. {second}, within {lasts}."
-        sentence = f"{event.by.name} asks to override what keeps {name} out of {stage.name}: {reason}. {second}, within {lasts}."
+        asks_to = f"asks to override what keeps {name} out of {stage.name}: {reason}"
+        sentence = f"{event.by.name} {asks_to}. {second}, within {lasts}."
     else:
         draft.answer = f"{name} may enter {stage.name} against what blocks it, for {lasts}."
         sentence = f"{event.by.name} overrides what keeps {name} out of {stage.name}: {reason}."
