@@ -94,7 +94,7 @@ class Acts:
         connection = self._transaction.connection
         previous, expected, revision = chain.START, 1, 0
         names = [name for name in chain.Link.__slots__ if name not in ("pipeline_id", "release")]
-        for row in connection.execute(select(acts).order_by(acts.c.seq).execution_options(yield_per=500)):
+        for row in connection.execute(select(acts).order_by(acts.c.seq)).all():
             link = chain.Link(pipeline_id=NOBODYS, release="", **{name: getattr(row, name) for name in names})
             words = (row.actor_name, row.body, row.answer, row.sentence)
             is_whole = chain.digest_of(row.salt, words) == row.digest
