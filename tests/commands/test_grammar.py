@@ -271,7 +271,7 @@ def test_nothing_but_a_usage_error_ever_comes_of_words(text, context):
         except UsageError as error:
             understood = bool(error.message and error.mend)
         else:
-            understood = isinstance(intent, Act | Status | Why | History | Help)
+            understood = isinstance(intent, Act | ForAll | Freezes | Status | Why | History | Help)
         assert understood
 
 

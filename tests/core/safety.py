@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from core.ports import AlarmState
 from core.releases.approvals import is_granted, scopes_of
 from core.releases.bake import health
+from core.releases.calendar import is_open
 from core.releases.decide import Decision, next_wake
 from core.releases.effects import StartDeployment
 from core.releases.events import (
@@ -130,6 +131,11 @@ def _entry(
         about = about and (not freeze.teams or after.definition.team in freeze.teams)
         if about and freeze.starts_at <= now and (freeze.ends_at is None or now < freeze.ends_at):
             yield f"{who} in a freeze [22]"
+    group = after.definition.group_by_name.get(stage.group)
+    for name in (*stage.windows, *(group.windows if group else ())):
+        calendar = next((c for c in after.definition.calendars if c.name == name), world.calendars.get(name))
+        if calendar is None or not is_open(calendar, now):
+            yield f"{who} outside the window {name} [22]"
     for scope, _ in scopes_of(after.definition, stage):
         asked = [r for r in after.approvals if r.release == release.id and r.scope == scope]
         if after.release(release.id) and not any(is_granted(after, r, world, now) for r in asked):

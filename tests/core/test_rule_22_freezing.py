@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -20,12 +21,12 @@ PLACE = in_other_world(WORLD, administrators=frozenset({"dave"}), teams=TEAMS)
 EVERYTHING, THE_SHOP = Covered(), Covered("shop")
 
 
-def freeze(by: Actor, what: Covered = EVERYTHING, world: World = PLACE, **more: object) -> World:
-    command = FreezeRequested(by=by, what=what, reason="the bank is down", **more)  # type: ignore[arg-type]
+def freeze(by: Actor, what: Covered = EVERYTHING, world: World = PLACE, **more: Any) -> World:
+    command = FreezeRequested(by=by, what=what, reason="the bank is down", **more)
     return act(world, PIPELINES, command, START).world
 
 
-def refusal(by: Actor, what: Covered = EVERYTHING, **more: object) -> str:
+def refusal(by: Actor, what: Covered = EVERYTHING, **more: Any) -> str:
     with pytest.raises(CommandRefused) as caught:
         freeze(by, what, **more)
     return str(caught.value)
@@ -52,7 +53,8 @@ def test_rule_22_a_freeze_may_be_placed_for_later_and_for_a_part():
     decision = act(PLACE, PIPELINES, command, START)
     (placed,) = decision.world.freezes
     assert (placed.starts_at, placed.ends_at) == (START + HOUR, START + 2 * HOUR)
-    assert (placed.services, placed.scopes) == ({"shop"}, {"production"})
+    assert placed.services == {"shop"}
+    assert placed.scopes == {"production"}
     assert decision.answer.startswith(
         "Shop in production will be frozen from 2026-03-02 10:00 UTC until 2026-03-02 11:00 UTC: sale. It holds shop."
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 import pytest
 
 from core.errors import CommandRefused
 from core.ports import AlarmState
+from core.releases.calendar import ALL_DAYS, Calendar, Span
 from core.releases.decide import Decision, decide, new_pipeline
 from core.releases.events import (
     AlarmReported,
@@ -58,6 +59,11 @@ ALL_AT_ONCE = Batch(forward_percent=100, back_percent=100, healthy_percent=0)
 PAIR = stage("wave-1", "a", "b", watch=timedelta(), batch=ALL_AT_ONCE)
 ONE_BOX = stage("one-box", after=("beta",), group="production", is_production=True, is_one_box=True, watch=timedelta())
 AFTER_ONE_BOX = replace(UNWATCHED, after=("one-box",))
+
+
+# Shorter than a bake, and closed when the walk begins: what one release leaves, the next finds shut.
+OFFICE = Calendar("office", "UTC", (Span(ALL_DAYS, time(10, 0), time(10, 8)),), ())
+IN_WINDOW = replace(UNWATCHED, windows=("office",))
 
 
 def small(*stages: object, **more: object) -> Pipeline:
@@ -114,6 +120,8 @@ TRIPS = {
     ),
     "two targets fail": Trip(small(PAIR, alarms=()), {"with_failures": True, "versions": 2}, QUIET),
     "changed by hand": Trip(small(ALONE), {"with_drift": True}),
+    "a freeze of everything": Trip(small(ALONE), {"with_people": people("freeze")}),
+    "a window": Trip(small(BETA, IN_WINDOW, calendars=(OFFICE,)), {"versions": 2}),
     "one-way": Trip(small(BETA, UNWATCHED), {"one_way": frozenset({"v2"})}),
 }
 
@@ -147,6 +155,17 @@ def ignores_pauses(state: PipelineState, event: Event, world: World, now: dateti
         return decide(state, event, world, now)
     decision = decide(replace(state, pauses=()), event, world, now)
     return replace(decision, state=replace(decision.state, pauses=(*state.pauses, *decision.state.pauses)))
+
+
+def ignores_freezes(state: PipelineState, event: Event, world: World, now: datetime) -> Decision:
+    return decide(state, event, replace(world, freezes=()), now)
+
+
+def ignores_windows(state: PipelineState, event: Event, world: World, now: datetime) -> Decision:
+    """The calendar is always open."""
+    open_to_all = replace(state.definition, calendars=(replace(OFFICE, opens=()),))
+    decision = decide(replace(state, definition=open_to_all), event, world, now)
+    return replace(decision, state=replace(decision.state, definition=state.definition))
 
 
 def loses_a_target(state: PipelineState, event: Event, world: World, now: datetime) -> Decision:
@@ -240,6 +259,8 @@ THREE_GOOD = Trip(small(ALONE), {"versions": 4})
 SEEDED: dict[str, tuple[Decide, Trip, str]] = {
     "approvals are dropped": (asks_nobody, TRIPS["approvals"], "[19]"),
     "pauses are ignored": (ignores_pauses, TRIPS["pauses"], "[21]"),
+    "freezes are ignored": (ignores_freezes, TRIPS["a freeze of everything"], "[22]"),
+    "windows are ignored": (ignores_windows, TRIPS["a window"], "[22]"),
     "a target is lost": (loses_a_target, TRIPS["alarms"], "[26]"),
     "it goes on in alarm": (hears_no_alarm, TRIPS["alarms"], "[8]"),
     "it enters in alarm": (enters_in_alarm, TRIPS["alarms"], "[9, 10]"),

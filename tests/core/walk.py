@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -40,6 +40,7 @@ from core.releases.events import (
     RunningVersionObserved,
     StageTestReported,
     TimePassed,
+    WorldChanged,
 )
 from core.releases.pipeline import Bake, Pipeline
 from core.releases.state import (
@@ -55,7 +56,7 @@ from core.releases.state import (
     Testing,
     Watch,
 )
-from core.releases.world import World
+from core.releases.world import Freeze, World
 from tests.core.line import ANN, BOB, CAROL, CI, EVE, START, WORLD
 from tests.core.safety import problems
 
@@ -125,31 +126,32 @@ def walk(
     found = Walk()
     start = (new_pipeline(definition), START)
     ids: dict[Any, int] = {canonical(*start): 0}
-    queue = deque([(0, *start)])
+    queue = deque([(0, *start, WORLD)])
     came: list[Step] = [None]
     followers: list[list[int]] = [[]]
     at_rest = [is_at_rest(start[0])]
     while queue:
-        number, state, now = queue.popleft()
-        for event, at in possible(state, now, can):
+        number, state, now, before = queue.popleft()
+        for event, at in possible(state, now, can, before):
             found.transitions += 1
+            world = _world_after(before, event, at)
             try:
-                decision = decide(state, event, WORLD, at)
+                decision = decide(state, event, world, at)
             except CommandRefused:
                 found.refused += 1
                 continue
-            for problem in problems(state, event, decision, WORLD, at):
+            for problem in problems(state, event, decision, world, at):
                 found.unsafe.append(f"{problem}: {_story(came, number, event)}")
             if stop_at and any(stop_at in problem for problem in found.unsafe):
                 return found
             found.seen_phases.update(s.run.phase.kind for s in decision.state.stages if s.run)
-            key = canonical(decision.state, at)
+            key = canonical(decision.state, at, world)
             if key not in ids:
                 ids[key] = len(followers)
                 followers.append([])
                 came.append((number, event))
                 at_rest.append(is_at_rest(decision.state))
-                queue.append((ids[key], decision.state, at))
+                queue.append((ids[key], decision.state, at, world))
                 assert len(followers) <= limit, f"more than {limit} states: make the pipeline smaller"
             followers[number].append(ids[key])
     found.states = len(followers)
@@ -167,7 +169,8 @@ def _story(came: list[Step], number: int, last: Event | None = None) -> str:
 
 
 def _short(event: Event) -> str:
-    about = [getattr(event, name, "") for name in ("version", "key", "alarm_state", "stage", "scope_name", "choice")]
+    names = ("version", "key", "alarm_state", "stage", "scope_name", "choice", "what")
+    about = [getattr(event, name, "") for name in names]
     return f"{type(event).__name__}({', '.join(str(a) for a in about if a)})"
 
 
@@ -194,9 +197,24 @@ def _stuck(followers: list[list[int]], at_rest: list[bool]) -> list[int]:
 # ---- what can happen ------------------------------------------------------------------------------------------------
 
 
-def possible(state: PipelineState, now: datetime, can: Happenings) -> Iterator[tuple[Event, datetime]]:
+def _world_after(world: World, event: Event, at: datetime) -> World:
+    """A freeze of everything is placed, or lifted; what is over for longer than the spread changes nothing more."""
+    freezes = tuple(f for f in world.freezes if f.ends_at is None or at < f.ends_at + world.spread)
+    if isinstance(event, WorldChanged) and event.what == "freeze":
+        # What was lifted before opens nothing any more while this one is on, and less than it afterwards.
+        freezes = (Freeze("f", at, None, "stop", by=CAROL),)
+    if isinstance(event, WorldChanged) and event.what == "unfreeze":
+        freezes = tuple(replace(f, ends_at=f.ends_at or at) for f in freezes)
+    return replace(world, freezes=freezes) if freezes != world.freezes else world
+
+
+def possible(
+    state: PipelineState, now: datetime, can: Happenings, world: World = WORLD
+) -> Iterator[tuple[Event, datetime]]:
     """Everything that can happen next, each with the moment at which it does."""
-    wake = next_wake(state, WORLD, now)
+    if "freeze" in can.people:
+        yield WorldChanged(what="unfreeze" if any(f.ends_at is None for f in world.freezes) else "freeze"), now
+    wake = next_wake(state, world, now)
     if wake is not None:
         yield TimePassed(), wake
     for event in (*_announced(state, can), *_deployed(state, can), *_observed(state, now, can), *_asked(state, can)):
@@ -303,7 +321,7 @@ def _asked(state: PipelineState, can: Happenings) -> Iterator[Event]:
 # ---- telling states apart -------------------------------------------------------------------------------------------
 
 
-def canonical(state: PipelineState, now: datetime) -> Any:
+def canonical(state: PipelineState, now: datetime, world: World = WORLD) -> Any:
     """What decisions depend on, hashable and free of names and absolute time.
 
     Left out: words for people, and instants that are only told (when people are reminded of a pause). Names the core
@@ -346,6 +364,10 @@ def canonical(state: PipelineState, now: datetime) -> Any:
         ),
         tuple([_reading_key(r) for r in state.alarms]),
         frozenset([(p.stage, p.sent, p.sent < calls and away(p.next_at)) for p in state.pages]),
+        tuple([f.ends_at and now - f.ends_at for f in world.freezes]),
+        # Windows are daily on these walks: only the time of day matters.
+        (now - START) % timedelta(days=1) if state.definition.calendars else None,
+        state.gates,
     )
 
 
