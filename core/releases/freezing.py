@@ -97,11 +97,13 @@ def _freeze(world: World, definitions: Collection[Pipeline], command: FreezeRequ
     begins = f" from {clock(starts)}" if starts > now else ""
     until = f" until {clock(ends)}" if ends is not None else ""
     what = what_is_frozen(new)
+    # Names are written as they are, also at the beginning.
+    begun = what.replace("everything", "Everything", 1) if not (new.services or new.teams) else what
     is_or_will = "will be" if starts > now else "is"
     lift = "" if ends is not None else f" It lasts until somebody lifts it: `unfreeze {_words(command.what)}`."
     return WorldDecision(
         replace(world, freezes=(*kept, new)),
-        f"{what[0].upper()}{what[1:]} {is_or_will} frozen{begins}{until}: {reason}. {_reach(about)} "
+        f"{begun} {is_or_will} frozen{begins}{until}: {reason}. {_reach(about)} "
         f"Nothing new is entered; what is in flight finishes, bakes run on, alarms and rollbacks stay live.{lift}",
         f"{command.by.name} froze {what}{begins}{until}: {reason}.",
     )

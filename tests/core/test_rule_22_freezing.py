@@ -56,7 +56,7 @@ def test_rule_22_a_freeze_may_be_placed_for_later_and_for_a_part():
     assert placed.services == {"shop"}
     assert placed.scopes == {"production"}
     assert decision.answer.startswith(
-        "Shop in production will be frozen from 2026-03-02 10:00 UTC until 2026-03-02 11:00 UTC: sale. It holds shop."
+        "shop in production will be frozen from 2026-03-02 10:00 UTC until 2026-03-02 11:00 UTC: sale. It holds shop."
     )
 
 
