@@ -19,6 +19,8 @@ MIDNIGHT = time(0, 0)
 _MOMENT = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2})")
 _DATES = re.compile(r"(\d{4}-\d{2}-\d{2})(?:\s*(?:\.\.|to)\s*(\d{4}-\d{2}-\d{2}))?")
 _DATES_MEND = 'write `2030-12-24`, `"2030-12-24 to 2031-01-01"` or a list of them'
+_ZONES = frozenset(available_timezones())
+"""Read once: it walks through a directory."""
 _ANY_MONDAY = date(2030, 1, 7)
 """Where only days of the week matter, any week will do."""
 
@@ -28,7 +30,7 @@ _ANY_MONDAY = date(2030, 1, 7)
 
 def is_zone(value: str) -> bool:
     """Whether there is a time zone of this name."""
-    return value in available_timezones()
+    return value in _ZONES
 
 
 def _zone(value: str) -> str:
@@ -99,9 +101,7 @@ def _dates(value: object) -> list[tuple[date, date]]:
     return stretches
 
 
-_PLACES = sorted(
-    zone for zone in available_timezones() if "/" in zone and not zone.startswith(("Etc", "posix", "right"))
-)
+_PLACES = sorted(zone for zone in _ZONES if "/" in zone and not zone.startswith(("Etc", "posix", "right")))
 Zone = Annotated[str, AfterValidator(_zone)]
 TimeOfDay = Annotated[
     time, BeforeValidator(_time_of_day), WithJsonSchema({"type": "string", "pattern": r"^\d\d:\d\d$"})
