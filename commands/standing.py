@@ -192,8 +192,8 @@ def begun(sentence: str, state: PipelineState) -> str:
 
 def cleared_by(who: str) -> str:
     """Who can clear a reason, and how, in one piece: `the team shop: promote` is `the team shop (promote)`."""
-    people, colon, how = who.partition(": ")
-    return f"{people} ({how})" if colon else who
+    ways = [way.partition(": ") for way in who.split("; ")]
+    return listed([f"{people} ({how})" if colon else people for people, colon, how in ways], "or")
 
 
 def _names(state: PipelineState) -> set[str]:

@@ -43,7 +43,7 @@ async def test_one_command_stops_everything_and_lifting_it_lets_what_waited_go_o
         assert "web-1" not in s.running, "the bake ran on, and nothing was entered"
         assert "Dave froze everything: the bank is down" in s.card("1.0.0").text
         why = (await s.ann.types("#shop", "/release why shop")).text
-        assert "an administrator: unfreeze" in why
+        assert "Who can clear it: an administrator (unfreeze) or an owner (override)." in why
         refused = await s.ann.types("#shop", "/release promote shop")
         assert "Dave froze everything: the bank is down" in refused.text
         assert "freeze-2: everything is frozen until somebody lifts it, by Dave" in (
