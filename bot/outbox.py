@@ -246,7 +246,9 @@ class Outbox:
 
         def work(transaction: Transaction) -> _Found:
             transaction.outbox.renew(renewed, now + self._lease)
-            lost = [claimed for claimed, outcome in over if not _write(transaction, claimed, outcome)]
+            lost = transaction.outbox.done_all([claimed for claimed, outcome in over if isinstance(outcome, Done)])
+            others = [(claimed, outcome) for claimed, outcome in over if not isinstance(outcome, Done)]
+            lost += [claimed for claimed, outcome in others if not _write(transaction, claimed, outcome)]
             if is_wide:
                 claims = transaction.outbox.claim(now, lease=self._lease, limit=free) if free > 0 else []
                 return _Found(
@@ -374,10 +376,8 @@ def back_off(claimed: Claimed, retry_after: timedelta | None = None) -> timedelt
     return wanted + wanted * (share / 2**34)
 
 
-def _write(transaction: Transaction, claimed: Claimed, outcome: Delivered | _Failed) -> bool:
+def _write(transaction: Transaction, claimed: Claimed, outcome: Again | Bury | _Failed) -> bool:
     match outcome:
-        case Done():
-            return transaction.outbox.done(claimed)
         case Bury():
             return transaction.outbox.bury(claimed, outcome.reason)
         case Again():

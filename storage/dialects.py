@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +173,18 @@ def take_turns(connection: Connection) -> None:
     """Do what follows in this transaction after everybody who is doing it. SQLite has one writer anyway."""
     if connection.dialect.name != "sqlite":
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7236341)")
+
+
+def each(name: str, kind: str, dialect: str) -> str:
+    """The elements of an array that is bound by this name, as a table `each` with one column `value`."""
+    if dialect == "sqlite":
+        return f"json_each(:b_{name}) AS each"
+    return f"unnest(CAST(:b_{name} AS {kind}[])) AS each(value)"
+
+
+def array(values: Iterable[object], dialect: str) -> object:
+    """An array as `each` takes it."""
+    return json.dumps(list(values)) if dialect == "sqlite" else list(values)
 
 
 def version_of(pipeline_id: ColumnElement[str], dialect: str) -> ColumnElement[int]:

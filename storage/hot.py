@@ -30,7 +30,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement
 
 from core.releases.effects import RefreshCard
-from storage import dialects
+from storage import dialects, turns
 from storage.tables import OPEN, events, outbox, pipelines, seen
 
 Row = tuple[Any, ...]
@@ -87,11 +87,9 @@ class Prepared:
 
 
 EVENT = tuple(c.name for c in events.columns if c.name != "id")
-OUTBOX = tuple(c.name for c in outbox.columns if c.name != "seq")
+OUTBOX = turns.INSERTED
 SEEN = tuple(c.name for c in seen.columns)
-CLAIMED = tuple(outbox.c[name] for name in (
-    "seq", "key", "pipeline_id", "lane", "kind", "schema", "body", "attempts", "fence", "created_at", "claimed_until",
-))  # fmt: skip
+CLAIMED = tuple(outbox.c[name] for name in turns.CLAIMED)
 MOVED = ("version", "chain", "wake_at")
 SNAPSHOT = ("schema", "state", "definition_revision")
 
@@ -104,8 +102,8 @@ class Statements:
         self.insert_seen = Prepared(insert(seen).inline().values(_binds(SEEN)), dialect, SEEN)
         effects = dialects.insert_or_ignore(outbox, dialect.name).inline().values(_binds(OUTBOX))
         self.insert_effect = Prepared(effects, dialect, OUTBOX)
-        self.insert_one_effect = Prepared(effects.returning(outbox.c.seq), dialect, OUTBOX)
-        self.lane_state = Prepared(_lane_state(), dialect, ("lane",))
+        self.stands = Prepared(turns.stands(dialect.name), dialect, ("lanes",))
+        self.born = Prepared(turns.born_in_sqlite(), dialect, ("rows",)) if dialect.name == "sqlite" else None
         taken = ("key", "body", "schema", "due_at")
         supersede = update(outbox).where(outbox.c.seq == _b("seq")).values(_binds(taken))
         self.supersede = Prepared(supersede, dialect, (*taken, "seq"))
@@ -118,8 +116,9 @@ class Statements:
         self.advance = Prepared(advance, dialect, (*MOVED, "id", "old_version"))
 
         self.claim = Prepared(_claim(dialect.name), dialect, ("now", "until", "most"))
-        self.turn = Prepared(_turn(), dialect, ("now", "lane"))
-        self.take = Prepared(_take(dialect.name), dialect, ("now", "until", "seq"))
+        self.turns = Prepared(turns.turns(dialect.name), dialect, ("now", "lanes"))
+        self.take = Prepared(turns.take(dialect.name), dialect, ("now", "until", "seqs"))
+        self.end_all = Prepared(turns.end(dialect.name), dialect, ("seqs", "held"))
         held = (outbox.c.seq == _b("seq"), outbox.c.state == _word("claimed"), outbox.c.fence == _b("fence"))
         end = update(outbox).where(*held).values(claimed_until=null(), **_binds(("state", "last_error")))
         self.end = Prepared(end, dialect, ("state", "last_error", "seq", "fence"))
@@ -164,47 +163,6 @@ def _earlier() -> ClauseElement:
         seen.c.pipeline_id == _b("pipeline_id"), seen.c.key == _b("key")
     )
     return union_all(event, silent)
-
-
-def _lane_state() -> ClauseElement:
-    """How a lane stands: (is something claimed, is anything open, the card that waits in it or null).
-
-    The words of `OPEN` stand in it so that the planner takes the index of lanes and reads no more.
-    """
-    here = select(outbox.c.seq).where(outbox.c.lane == _b("lane"), text(OPEN))
-    is_card = outbox.c.kind == _word(RefreshCard.__name__)
-    card = here.where(outbox.c.state == _word("pending"), is_card).order_by(outbox.c.seq)
-    is_claimed = select(outbox.c.seq).where(outbox.c.lane == _b("lane"), outbox.c.state == _word("claimed"))
-    first = card.limit(_number(1)).offset(_number(0)).scalar_subquery()
-    return select(exists(is_claimed), exists(here), first)
-
-
-def _turn() -> ClauseElement:
-    """Who may be next in one lane, as up to three rows (rank, seq, due_at).
-
-    0: who holds it; 1: the first that is not put off; 2: the first that is. The words of `OPEN` are for the planner.
-    """
-    here = (outbox.c.lane == _b("lane"), text(OPEN))
-    is_put_off = and_(
-        outbox.c.kind == _word(RefreshCard.__name__),
-        outbox.c.state == _word("pending"),
-        outbox.c.attempts == _number(0),
-        outbox.c.due_at > _b("now"),
-    )
-    held = (outbox.c.lane == _b("lane"), outbox.c.state == _word("claimed"))
-
-    def first(rank: int, *where: Any) -> Any:
-        found = select(_number(rank).label("rank"), outbox.c.seq, outbox.c.due_at).where(*where)
-        return select(found.order_by(outbox.c.seq).limit(_number(1)).offset(_number(0)).subquery())
-
-    return union_all(first(0, *held), first(1, *here, ~is_put_off), first(2, *here, is_put_off))
-
-
-def _take(dialect: str) -> ClauseElement:
-    """Lease one effect, if it still is open and due."""
-    is_open = outbox.c.state.in_([_word("pending"), _word("claimed")])
-    mine = update(outbox).where(outbox.c.seq == _b("seq"), is_open, outbox.c.due_at <= _b("now"))
-    return mine.values(**_leased()).returning(*CLAIMED, dialects.version_of(outbox.c.pipeline_id, dialect))
 
 
 def _leased() -> dict[str, Any]:

@@ -7,7 +7,8 @@ attempt that was cut short is known to have been one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from core.releases.effects import Effect, RefreshCard, lane
-from storage import hot
+from storage import dialects, hot
 from storage.codec import Codec
 from storage.errors import CodecError, KeyReused, VersionConflict
 from storage.instants import from_number, to_number
@@ -120,7 +121,8 @@ class Lanes:
         cards: dict[str, int] = {}
         drawn: dict[str, bool] = {}
         room = birth.room if birth is not None else 0
-        stands = {where: self._stand(where) for where in {row[_LANE] for row in rows}}
+        taken: list[tuple[hot.Row, Effect]] = []
+        stands = self._stands(sorted({row[_LANE] for row in rows}))
         for row, effect in zip(rows, effects, strict=True):
             where = row[_LANE]
             stand = stands[where]
@@ -135,14 +137,12 @@ class Lanes:
                         self._supersede(stand.card, row)
                         born.lanes.add(where)
                     continue
-            if birth is not None and room > 0 and stand.is_free:
+            if room > len(taken) and stand.is_free:
                 stand.is_free = False
                 stand.is_claimed = True
                 if row[_KIND] == _CARD:
                     drawn[where] = is_at_once
-                if (claimed := self._claimed_at_birth(row, effect, birth)) is not None:
-                    born.claims.append(claimed)
-                    room -= 1
+                taken.append((row, effect))
                 continue
             if not stand.is_claimed:
                 born.lanes.add(where)
@@ -150,36 +150,46 @@ class Lanes:
             if row[_KIND] == _CARD:
                 cards[where] = len(waiting)
             waiting.append(row)
+        if birth is not None and taken:
+            born.claims.extend(self._claimed_at_birth(taken, birth))
         self._insert(waiting)
         return born
 
-    def _stand(self, where: str) -> _Stand:
+    def _stands(self, lanes: Sequence[str]) -> dict[str, _Stand]:
         transaction = self._transaction
-        is_claimed, is_open, card = transaction.statements.lane_state.rows(transaction.connection, (where,))[0]
-        return _Stand(is_claimed=bool(is_claimed), is_free=not is_open, card=card)
+        connection = transaction.connection
+        found = transaction.statements.stands.rows(connection, (dialects.array(lanes, connection.dialect.name),))
+        return {
+            where: _Stand(is_claimed=bool(is_claimed), is_free=not is_open, card=card)
+            for where, is_claimed, is_open, card in found
+        }
 
-    def _claimed_at_birth(self, row: hot.Row, effect: Effect, birth: Birth) -> Claimed | None:
-        """The claim; None if the effect was there before."""
-        until = from_number(row[_DUE]) + birth.lease
+    def _claimed_at_birth(self, taken: Sequence[tuple[hot.Row, Effect]], birth: Birth) -> Iterator[Claimed]:
+        """Insert these and claim them; those that were there before are left as they are."""
+        statement = self._transaction.statements.born
+        assert statement is not None, "whoever shares a database claims in a commit of its own"
+        until = from_number(taken[0][0][_DUE]) + birth.lease
         at = to_number(until)
-        mine = (*row[:_STATE], "claimed", 1, at, at, 1, *row[_STATE + 5 :])
-        transaction = self._transaction
-        found = transaction.statements.insert_one_effect.rows(transaction.connection, mine)
-        if not found:
-            self._insert([row])
-            return None
-        return Claimed(
-            seq=found[0][0],
-            key=row[_KEY],
-            pipeline_id=row[_PIPELINE],
-            lane=row[_LANE],
-            kind=row[_KIND],
-            effect=effect,
-            attempts=1,
-            fence=1,
-            created_at=from_number(row[_DUE]),
-            claimed_until=until,
-        )
+        rows = [(*row[:_STATE], "claimed", 1, at, at, 1, *row[_STATE + 5 :]) for row, _ in taken]
+        found = statement.rows(self._transaction.connection, (json.dumps(rows),))
+        seqs = {(pipeline_id, key): seq for pipeline_id, key, seq in found}
+        for row, effect in taken:
+            seq = seqs.get((row[_PIPELINE], row[_KEY]))
+            if seq is None:
+                self._insert([row])
+                continue
+            yield Claimed(
+                seq=seq,
+                key=row[_KEY],
+                pipeline_id=row[_PIPELINE],
+                lane=row[_LANE],
+                kind=row[_KIND],
+                effect=effect,
+                attempts=1,
+                fence=1,
+                created_at=from_number(row[_DUE]),
+                claimed_until=until,
+            )
 
     def _insert(self, new: Sequence[hot.Row]) -> None:
         if not new:
@@ -218,27 +228,32 @@ class Lanes:
 
         Returns the claims, when to look again at lanes whose turn comes later, and the lanes left out by the limit.
         """
-        until, connection, statements = now + lease, self._transaction.connection, self._transaction.statements
-        claims: list[Claimed] = []
+        names = list(lanes)
+        if not names or limit <= 0:
+            return [], {}, names
+        connection, statements = self._transaction.connection, self._transaction.statements
+        dialect, at, until = connection.dialect.name, to_number(now), now + lease
+        found: dict[str, dict[int, tuple[int, int]]] = {}
+        for where, rank, seq, due_at in statements.turns.rows(connection, (at, dialects.array(names, dialect))):
+            found.setdefault(where, {})[rank] = (seq, due_at)
+        ready: list[int] = []
         later: dict[str, datetime] = {}
         left: list[str] = []
-        for where in lanes:
-            if len(claims) >= limit:
-                left.append(where)
-                continue
-            turn = {rank: rest for rank, *rest in statements.turn.rows(connection, (to_number(now), where))}
-            ranks = (0,) if 0 in turn else (1, 2)
-            ready = [turn[rank][0] for rank in ranks if rank in turn and turn[rank][1] <= to_number(now)]
-            waits = [turn[rank][1] for rank in ranks if rank in turn and turn[rank][1] > to_number(now)]
+        for where, turn in found.items():
+            candidates = [turn[0]] if 0 in turn else [turn[rank] for rank in (1, 2) if rank in turn]
+            now_due = [seq for seq, due_at in candidates if due_at <= at]
+            waits = [due_at for _, due_at in candidates if due_at > at]
             if waits and 0 not in turn:
                 later[where] = from_number(min(waits))
-            if not ready:
-                continue
-            seq = ready[0]
-            row = (to_number(now), to_number(until), seq)
-            taken = self._run(statements.take, row)
-            claims += [c for c in (self._read(claimed, until) for claimed in taken) if c is not None]
-        return claims, later, left
+            if now_due and len(ready) < limit:
+                ready.append(now_due[0])
+            elif now_due:
+                left.append(where)
+        if not ready:
+            return [], later, left
+        row = (at, to_number(until), dialects.array(ready, dialect))
+        taken = (self._read(claimed, until) for claimed in sorted(self._run(statements.take, row)))
+        return [claimed for claimed in taken if claimed is not None], later, left
 
     def _run(self, claiming: hot.Prepared, row: hot.Row) -> list[hot.Row]:
         try:
@@ -291,6 +306,19 @@ class Lanes:
     def done(self, claimed: Claimed) -> bool:
         """It was delivered; False if the claim is no longer ours."""
         return self.end(claimed.seq, claimed.fence, "done")
+
+    def done_all(self, claims: Sequence[Claimed]) -> list[Claimed]:
+        """All of these were delivered; returns those that are no longer ours."""
+        if not claims:
+            return []
+        connection = self._transaction.connection
+        dialect = connection.dialect.name
+        row = (
+            dialects.array((c.seq for c in claims), dialect),
+            dialects.array((f"{c.seq}/{c.fence}" for c in claims), dialect),
+        )
+        ended = {seq for (seq,) in self._transaction.statements.end_all.rows(connection, row)}
+        return [claimed for claimed in claims if claimed.seq not in ended]
 
     def bury(self, claimed: Claimed, reason: str) -> bool:
         """It will never be delivered; its lane goes on. False if the claim is no longer ours."""
