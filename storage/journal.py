@@ -107,6 +107,9 @@ class Gathered:
 class Transaction:
     """One unit of work. Not thread-safe; ends with the `with` block of `Store.transaction`."""
 
+    is_shared = False
+    """Whether other processes, perhaps of another version, work on the same database."""
+
     def __init__(self, connection: Connection, codec: Codec, statements: hot.Statements) -> None:
         self.codec = codec
         self.statements = statements

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from storage.journal import Transaction
 
 
+LEFT_TO_NEWER = timedelta(hours=1)
+"""How long an effect that is not understood is left to other replicas: longer than a rolling upgrade takes."""
 _CARD = RefreshCard.__name__
 _KEY, _PIPELINE, _LANE, _KIND, _SCHEMA, _BODY, _DUE = (
     hot.OUTBOX.index(name) for name in ("key", "pipeline_id", "lane", "kind", "schema", "body", "due_at")
@@ -268,7 +270,13 @@ class Lanes:
         try:
             effect = self._transaction.codec.decode_effect(kind, body, schema)
         except CodecError as error:
-            self.end(seq, fence, "buried", error.message)
+            at = from_number(created_at)
+            if self._transaction.is_shared and until - at < LEFT_TO_NEWER:
+                # A replica of a newer version decided it, while this one is about to be replaced.
+                again = (error.message, to_number(until), attempts - 1, seq, fence)
+                self._transaction.statements.postpone.many(self._transaction.connection, [again])
+            else:
+                self.end(seq, fence, "buried", error.message)
             return None
         return Claimed(
             seq=seq,

@@ -20,7 +20,7 @@ def migrate(engine: Engine) -> None:
     """Run the migrations that are missing; raises StorageError for a database of a newer version."""
     with engine.connect() as connection, connection.begin():
         if _revision(connection) != HEAD:
-            _upgrade(connection)
+            upgrade(connection)
 
 
 def _revision(connection: Connection) -> str | None:
@@ -29,7 +29,8 @@ def _revision(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _upgrade(connection: Connection) -> None:
+def upgrade(connection: Connection, to: str = "head") -> None:
+    """Run the migrations up to one, on a connection that is within a transaction."""
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
@@ -39,7 +40,7 @@ def _upgrade(connection: Connection) -> None:
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     try:
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
     except CommandError as error:
         msg = f"The database was written by a newer version of Andon; start that one, or restore a backup ({error})."
         raise StorageError(msg) from None

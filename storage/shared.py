@@ -182,6 +182,8 @@ class Shared:
 class SharedTransaction(Transaction):
     """One unit of work; what it gathers is written by one statement."""
 
+    is_shared = True
+
     def __init__(
         self, connection: Connection, codec: Codec, statements: hot.Statements, replica: str, number: int
     ) -> None:

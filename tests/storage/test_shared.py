@@ -234,6 +234,22 @@ def test_a_card_that_is_being_taken_covers_no_later_change(shared_url: str) -> N
         store.close()
 
 
+def test_an_effect_of_a_newer_version_is_left_to_a_newer_replica(shared_url: str) -> None:
+    """While replicas are replaced one by one, both versions work; an old one must not give up what it cannot read."""
+    old, newer = Store(shared_url), Store(shared_url)
+    put(old, tell("a1"))
+    with newer.transaction() as transaction:
+        transaction.connection.execute(text("UPDATE outbox SET kind = 'Sing' WHERE key = 'a1'"))
+    assert claim(old) == []
+    with newer.transaction() as transaction:
+        assert transaction.outbox.count_buried() == 0
+        # The newer one knows what it is to sing.
+        transaction.connection.execute(text("UPDATE outbox SET kind = 'Tell' WHERE key = 'a1'"))
+    assert [(claimed.key, claimed.attempts) for claimed in claim(newer, 60)] == [("a1", 1)]
+    for store in (old, newer):
+        store.close()
+
+
 def test_a_key_that_means_two_things_stops_the_whole_batch(shared_url: str) -> None:
     store = Store(shared_url)
     put(store, tell("a1"))
