@@ -30,6 +30,8 @@ class Listening:
     def __init__(self, engine: Engine, shared: Shared) -> None:
         self._engine = engine
         self._shared = shared
+        self.hears = asyncio.Event()
+        """Set while it is connected, and has caught up with what came before."""
         self._behind: dict[str, int] = {}
         self._is_world_behind = False
         self._waiting = asyncio.Event()
@@ -45,9 +47,11 @@ class Listening:
                     async with self._shared.listening() as news:
                         await self._engine.catch_up()
                         self._engine.look_for_effects()
+                        self.hears.set()
                         async for heard in news:
                             self._hear(heard)
                 except StorageError as error:
+                    self.hears.clear()
                     log.warning("%s Trying again; decisions are checked against the database meanwhile.", error.message)
                     await asyncio.sleep(AGAIN_AFTER)
         finally:

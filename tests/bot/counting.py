@@ -153,6 +153,8 @@ async def hearing(engine: Engine) -> AsyncIterator[Listening]:
     listening = Listening(engine, engine._shared)
     task = asyncio.create_task(listening.run())
     try:
+        async with asyncio.timeout(20):
+            await listening.hears.wait()
         yield listening
     finally:
         task.cancel()
