@@ -100,15 +100,17 @@ class Told:
 
 
 async def test_the_others_hear_at_once(shared_url: str) -> None:
-    async with engine_at(shared_url, "shop") as one, engine_at(shared_url) as other, hearing(other):
+    async with engine_at(shared_url, "shop") as one, engine_at(shared_url) as other:
         other.deliverer = told = Told()
-        await one.submit("shop", please("tell"))
-        await until(lambda: other.version("shop") >= 2)
-        assert other.pipelines()["shop"] == one.pipelines()["shop"]
-        await until(lambda: OTHERS_EFFECTS in told.within)
-        other.deliverer = None
-        await one.submit("cart", DefinitionApplied(definition=definition("cart"), by=ANN))
-        await until(lambda: other.version("cart") >= 1)
+        async with hearing(other):
+            await until(lambda: told.within == [timedelta()])
+            await one.submit("shop", please("tell"))
+            await until(lambda: other.version("shop") >= 2)
+            assert other.pipelines()["shop"] == one.pipelines()["shop"]
+            await until(lambda: OTHERS_EFFECTS in told.within)
+            other.deliverer = None
+            await one.submit("cart", DefinitionApplied(definition=definition("cart"), by=ANN))
+            await until(lambda: other.version("cart") >= 1)
 
 
 async def test_what_was_missed_while_nobody_listened_is_caught_up_with(shared_url: str, postgres: Server) -> None:
