@@ -22,6 +22,7 @@ from core.releases.effects import (
     RunStageTest,
     StartDeployment,
     Tell,
+    is_for_readers,
     lane,
 )
 from core.releases.events import (
@@ -350,6 +351,8 @@ def test_each_effect_has_its_lane():
     assert lane("shop", look) == "deploy:shop:beta"
     test = RunStageTest(key="t", stage="s", test="x", uses="u", settings="{}", timeout=MINUTE, version="1", digest="d")
     assert lane("shop", test) == "test:t"
+    patient = {lane("shop", effect) for effect in (*line.effects, page, end, look, test)}
+    assert {name for name in patient if is_for_readers(name)} == {"slack:shop:shop-1"}, "nothing else can wait"
 
 
 def test_a_queue_and_a_manual_line_know_who_is_next():
