@@ -56,14 +56,15 @@ class Contributors:
 def contributors(state: PipelineState, release: Release, scope: Scope, world: World) -> Contributors:
     """Authors, co-authors, mergers and announcers of every release after the oldest that runs in `scope`."""
     stages = state.definition.names_in(scope)
+    newest = release.sequence
     running = [t.current.sequence for t in state.targets if t.stage in stages and t.current is not None]
-    oldest = min((n for n in running if n < release.sequence), default=0)
+    oldest = min([n for n in running if n < newest], default=0)
     known = world.people
     people: set[str] = set()
     unplaced: set[str] = set()
     silent: list[str] = []
     for other in state.releases:
-        if not oldest < other.sequence <= release.sequence:
+        if not oldest < other.sequence <= newest:
             continue
         if not other.contributors:
             silent.append(other.version)
@@ -127,16 +128,18 @@ def votes_that_lapsed(state: PipelineState, request: ApprovalRequest, world: Wor
     """The votes of people who are not asked any more, or had a part in the changes [20]."""
     if not request.votes:
         return []
-    may = _may_approve(state, request, world)
-    return [vote for vote in request.votes if vote.by.id not in may]
+    rule = rule_of(state.definition, request.scope)
+    asked = world.expand(rule.by) if rule is not None else frozenset()
+    behind = contributors(state, state.released(request.release), request.scope, world).people
+    return [v for v in request.votes if v.by.id not in asked or v.by.id in behind or _is_bot(world, v.by.id)]
 
 
 def valid_votes(state: PipelineState, request: ApprovalRequest, world: World) -> int:
     """How many of the votes still count: the voter is still asked, and had no part in the changes."""
     if not request.votes:
         return 0
-    may = _may_approve(state, request, world)
-    return len({vote.by.id for vote in request.votes if vote.by.id in may})
+    lapsed = votes_that_lapsed(state, request, world)
+    return len({vote.by.id for vote in request.votes if vote not in lapsed})
 
 
 def is_granted(state: PipelineState, request: ApprovalRequest, world: World, now: datetime) -> bool:

@@ -59,14 +59,17 @@ ALL_WELL = Health((), ())
 
 def health(state: PipelineState, definition: Pipeline, stage: Stage, now: datetime) -> Health:
     """Look at all alarms over a stage."""
-    states = [(alarm.name, alarm_state(state, alarm, now)) for alarm in alarms_over(definition, stage)]
-    if not state.alarms and all(is_now is AlarmState.OK for _, is_now in states):
-        return ALL_WELL
-    implicit = [r.name for r in readings_over(state, definition, stage) if reading_state(r, now) is AlarmState.ALARM]
-    return Health(
-        red=tuple(sorted([name for name, is_now in states if is_now is AlarmState.ALARM] + implicit)),
-        unknown=tuple(sorted(name for name, is_now in states if is_now is AlarmState.UNKNOWN)),
-    )
+    red, unknown = [], []
+    for alarm in alarms_over(definition, stage):
+        stands = alarm_state(state, alarm, now)
+        if stands is AlarmState.ALARM:
+            red.append(alarm.name)
+        elif stands is AlarmState.UNKNOWN:
+            unknown.append(alarm.name)
+    for reading in readings_over(state, definition, stage):
+        if reading_state(reading, now) is AlarmState.ALARM:
+            red.append(reading.name)
+    return Health(tuple(sorted(red)), tuple(sorted(unknown))) if red or unknown else ALL_WELL
 
 
 def has_anything_running(state: PipelineState, scope: Scope, definition: Pipeline) -> bool:
@@ -82,9 +85,10 @@ def has_anything_running(state: PipelineState, scope: Scope, definition: Pipelin
 def credited(state: PipelineState, world: World, now: datetime) -> PipelineState:
     """The state with all bakes credited up to `now` (or up to Andon's last recorded sign of life)."""
     until = now if world.observed_until is None else min(now, world.observed_until)
-    if not any(s.run is not None and isinstance(s.run.phase, Baking) for s in state.stages):
-        return state
-    return replace(state, stages=tuple(_credit(state, world, occupied, until) for occupied in state.stages))
+    for occupied in state.stages:
+        if occupied.run is not None and isinstance(occupied.run.phase, Baking):
+            return replace(state, stages=tuple([_credit(state, world, s, until) for s in state.stages]))
+    return state
 
 
 def _credit(state: PipelineState, world: World, occupied: StageState, until: datetime) -> StageState:

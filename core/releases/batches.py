@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from core.releases.pipeline import Stage
+from core.releases.pipeline import Pipeline, Stage
 from core.releases.state import TargetState
 
 
@@ -20,15 +18,9 @@ def at_once_back(stage: Stage, count: int) -> int:
     return max(1, count * stage.batch.back_percent // 100)
 
 
-def striped(stage: Stage, targets: Iterable[TargetState], left: list[TargetState]) -> list[TargetState]:
+def striped(definition: Pipeline, stage: str, left: list[TargetState]) -> list[TargetState]:
     """Those left, in an order which takes one target of each zone in turn, so that no zone is emptied first."""
-    if len(left) == 1:
+    if len(left) <= 1:
         return left
-    zones = {t.name: t.zone for t in stage.targets}
-    seen: dict[str, int] = {}
-    ranked = []
-    for target in sorted(targets, key=lambda t: t.name):
-        zone = zones.get(target.name, "")
-        seen[zone] = seen.get(zone, 0) + 1
-        ranked.append((seen[zone], zone, target.name, target))
-    return [target for *_, target in sorted(ranked, key=lambda row: row[:3]) if target in left]
+    ranks = definition.striped[stage]
+    return sorted(left, key=lambda target: ranks.get(target.name, len(ranks)))

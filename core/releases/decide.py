@@ -32,7 +32,7 @@ Time comes in as `now`. `next_wake` says when the pipeline next wants to be look
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -82,7 +82,7 @@ from core.releases.events import (
     TimePassed,
     WorldChanged,
 )
-from core.releases.pipeline import Pipeline
+from core.releases.pipeline import Alarm, Pipeline
 from core.releases.state import Baking, PipelineState, StageState, TargetState
 from core.releases.words import duration, place
 from core.releases.world import World
@@ -291,24 +291,34 @@ def _call_again(draft: Draft) -> None:
 def _forget(draft: Draft) -> None:
     """Keep the state bounded: releases that nothing names any more are left to the history."""
     state = draft.state
-    if sum(1 for r in state.releases if not r.is_live) <= RELEASES_REMEMBERED:
+    if len(state.releases) <= RELEASES_REMEMBERED:
         return
-    named = {i.release for t in state.targets for i in (*t.good, *([t.current] if t.current else []))}
-    named |= {t.deployment.what.release for t in state.targets if t.deployment is not None}
-    named |= {s.run.release for s in state.stages if s.run is not None}
-    named |= {s.watch.release for s in state.stages if s.watch is not None}
-    named |= {p.release for p in state.pages} | {o.release for o in state.overrides}
-    oldest = min((t.current.sequence if t.current else 0 for t in state.targets), default=0)
-    ended = [r for r in state.releases if not r.is_live]
-    recent = {r.id for r in ended[-RELEASES_REMEMBERED:]}
-    kept = []
-    for release in state.releases:
-        if release.is_live or release.id in recent:
-            kept.append(release)
-        elif release.id in named or release.sequence > oldest:
-            # Its contributors still decide who may approve what comes after it; the titles are in the history.
-            kept.append(replace(release, changes=()))
-    draft.change(lambda s: replace(s, releases=tuple(kept)))
+    old = [r for r in state.releases if not r.is_live][:-RELEASES_REMEMBERED]
+    if not old:
+        return
+    oldest = min([t.current.sequence if t.current else 0 for t in state.targets], default=0)
+    unnamed = _unnamed(state, {r.id for r in old if r.sequence <= oldest})
+    # Its contributors still decide who may approve what comes after it; the titles are in the history.
+    shed = {r.id for r in old if r.changes}
+    if unnamed or shed:
+        kept = [replace(r, changes=()) if r.id in shed else r for r in state.releases if r.id not in unnamed]
+        draft.change(lambda s: replace(s, releases=tuple(kept)))
+
+
+def _unnamed(state: PipelineState, releases: set[str]) -> set[str]:
+    """Those of the releases that nothing alive names."""
+    releases -= {s.run.release for s in state.stages if s.run is not None}
+    releases -= {s.watch.release for s in state.stages if s.watch is not None}
+    releases -= {p.release for p in state.pages} | {o.release for o in state.overrides}
+    for target in state.targets:
+        if not releases:
+            break
+        releases.difference_update([good.release for good in target.good])
+        if target.current is not None:
+            releases.discard(target.current.release)
+        if target.deployment is not None:
+            releases.discard(target.deployment.what.release)
+    return releases
 
 
 # ---- time -----------------------------------------------------------------------------------------------------------
@@ -333,6 +343,9 @@ def next_wake(state: PipelineState, world: World, now: datetime) -> datetime | N
     moments.extend(r.expires_at for r in state.approvals)
     moments.extend(p.next_at for p in state.pages if p.sent < state.definition.page_times)
     moments.extend(gate_news.wakes(state, world, now))
-    if any(r.is_live for r in state.releases):
-        moments.extend(m for a in state.definition.alarms if (m := becomes_unknown_at(state, a, now)) is not None)
-    return min((m for m in moments if m > now), default=None)
+    fading: Iterable[Alarm] = state.definition.fading_alarms
+    if any(r.stale_after is not None for r in state.alarms):
+        fading = state.definition.alarms
+    if fading and any(r.is_live for r in state.releases):
+        moments.extend(m for a in fading if (m := becomes_unknown_at(state, a, now)) is not None)
+    return min([m for m in moments if m > now], default=None)

@@ -48,13 +48,15 @@ class Draft:
         self.answer = ""
         self._effects: list[Effect] = []
         self._cards: dict[str, bool] = {}
-        self._waiting: tuple[int, dict[str, list[Release]]] = (-1, {})
+        self._waiting: tuple[object, object, dict[str, list[Release]]] = (None, None, {})
 
     def waiting_at(self, stage: Stage) -> list[Release]:
         """The releases that stand at the entry of a stage now, oldest first."""
-        if self._waiting[0] != self.changes:
-            self._waiting = (self.changes, waiting(self.state))
-        return self._waiting[1].get(stage.name, [])
+        stages, releases, found = self._waiting
+        if stages is not self.state.stages or releases is not self.state.releases:
+            found = waiting(self.state)
+            self._waiting = (self.state.stages, self.state.releases, found)
+        return found.get(stage.name, [])
 
     # ---- naming and telling -----------------------------------------------------------------------------------------
 

@@ -258,6 +258,11 @@ class Pipeline:
         return frozenset(self.by_name) - followed
 
     @cached_property
+    def layout(self) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+        """The names of the stages, and each target with the name of its stage, in order."""
+        return tuple(self.by_name), tuple(self.stage_of.items())
+
+    @cached_property
     def stage_of(self) -> dict[str, str]:
         """For each target, in the order of the stages, the name of its stage."""
         return {target.name: stage.name for stage in self.stages for target in stage.targets}
@@ -280,6 +285,24 @@ class Pipeline:
     def alarm_names(self) -> frozenset[str]:
         """The names of the alarms."""
         return frozenset(alarm.name for alarm in self.alarms)
+
+    @cached_property
+    def fading_alarms(self) -> tuple[Alarm, ...]:
+        """The alarms that become unknown by themselves if nothing is heard of them."""
+        return tuple(a for a in self.alarms if a.heartbeat or a.stale_after is not None)
+
+    @cached_property
+    def striped(self) -> dict[str, dict[str, int]]:
+        """For each stage, the ranks of its targets: one of each zone in turn, so that no zone is emptied first [5]."""
+        ranks: dict[str, dict[str, int]] = {}
+        for stage in self.stages:
+            seen: dict[str, int] = {}
+            ranked = []
+            for target in sorted(stage.targets, key=lambda t: t.name):
+                seen[target.zone] = seen.get(target.zone, 0) + 1
+                ranked.append((seen[target.zone], target.zone, target.name))
+            ranks[stage.name] = {name: rank for rank, (_, _, name) in enumerate(sorted(ranked))}
+        return ranks
 
     @cached_property
     def watched_by(self) -> dict[str, tuple[Alarm, ...]]:

@@ -278,7 +278,9 @@ def _deploy(draft: Draft, name: str, run: StageRun, phase: Deploying) -> bool:
         return False
     places = at_once_forward(stage, len(targets)) - len(in_flight)
     moved = False
-    for target in striped(stage, targets, left)[: max(0, places)]:
+    if places <= 0:
+        return False
+    for target in striped(draft.state.definition_of(run), name, left)[:places]:
         now_reached = draft.state.stage(name).run
         assert now_reached is not None, "the stage is occupied"
         draft.put_run(name, replace(now_reached, reached=(*now_reached.reached, target.name)))

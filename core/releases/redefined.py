@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from core.releases.copies import replace
 from core.releases.draft import Draft
 from core.releases.events import DefinitionApplied
@@ -24,6 +26,10 @@ def definition_applied(draft: Draft, event: DefinitionApplied) -> None:
         draft.tell("", "definition_applied", f"A new definition of {new.id} is in force from the next entry on.")
 
 
+_name = attrgetter("name")
+_place = attrgetter("name", "stage")
+
+
 def fit(draft: Draft) -> bool:
     """Give the state the stages and targets it ought to have; returns whether anything changed.
 
@@ -31,10 +37,11 @@ def fit(draft: Draft) -> bool:
     or anything is in flight there.
     """
     state = draft.state
-    if [s.name for s in state.stages] == list(state.definition.by_name):
+    names, places = state.definition.layout
+    if tuple(map(_name, state.stages)) == names:
         # Where no run is pinned to an older definition the targets stand as in the one in force.
-        wanted = _wanted(state) if state.pinned else list(state.definition.stage_of.items())
-        if [(t.name, t.stage) for t in state.targets] == wanted:
+        wanted = tuple(_wanted(state)) if state.pinned else places
+        if tuple(map(_place, state.targets)) == wanted:
             return False
     known = {s.name: s for s in state.stages}
     stages = [known.get(s.name, StageState(name=s.name)) for s in state.definition.stages]
@@ -79,8 +86,8 @@ def complete(draft: Draft) -> bool:
     done = [
         r
         for r in draft.state.releases
-        if r.is_live
-        and last.issubset(r.passed)
+        if last.issubset(r.passed)
+        and r.is_live
         and not any(s.run is not None and s.run.release == r.id for s in draft.state.stages)
     ]
     for release in done:
