@@ -13,6 +13,7 @@ WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY bot bot
 COPY commands commands
+COPY company company
 COPY core core
 COPY docs/schema docs/schema
 COPY examples examples

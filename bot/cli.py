@@ -12,7 +12,7 @@ SPOKEN = (
     "retry", "cancel", "ack", "history", "freeze", "unfreeze", "freezes", "help",
 )  # fmt: skip
 """Verbs that go to Andon word for word, as `/release …` would."""
-OPERATED = ("announce", "token", "run", "check", "manifest", "preview", "audit")
+OPERATED = ("announce", "token", "run", "check", "simulate", "manifest", "preview", "audit")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,6 +51,7 @@ andon: a safe release line, and the cord to stop it
   For operators:
     run                 the bot itself
     check FILE…         look for mistakes, and draw the line a definition would run
+    simulate [FILE]     years of releases in a minute: a company, or what your own pipeline would do
     manifest [--http URL] [--install URL]
                         the Slack app manifest, for Socket Mode or HTTP; --install for installing by OAuth
     preview TEMPLATE    a message as JSON
@@ -70,7 +71,8 @@ def _speak(words: list[str]) -> int:
 
 
 def _operate(words: list[str]) -> int:
-    arguments = _parser().parse_args(words)
+    # All but these two read their own arguments; argparse would take options before the first word for its own.
+    arguments = _parser().parse_args(words if words[0] in ("announce", "token") else words[:1])
     match arguments.verb:
         case "announce" | "token":
             return _over_http(arguments)
@@ -82,6 +84,10 @@ def _operate(words: list[str]) -> int:
             from bot.check import main as check
 
             return check(words[1:])
+        case "simulate":
+            from bot.simulate import main as simulate
+
+            return simulate(words[1:])
         case "manifest":
             from bot import manifest
 
@@ -180,6 +186,7 @@ def _parser() -> argparse.ArgumentParser:
     for verb, text in {
         "run": "the bot itself",
         "check": "look for mistakes in definitions, and draw the line",
+        "simulate": "years of releases in a minute",
         "manifest": "the Slack app manifest",
         "preview": "a message as JSON",
         "audit": "check the chain of the audit log",

@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from company.safety import problems
 from core.errors import CommandRefused
 from core.ports import AlarmState, TestOutcome
 from core.releases.blockers import blockers
@@ -65,7 +66,6 @@ from core.releases.state import Testing as InTests
 from core.releases.why import why
 from core.releases.world import Freeze, World
 from tests.core.line import ANN, BOB, CAROL, CI, DAVE, EVE, START, WORLD
-from tests.core.safety import problems
 
 Draw = Callable[[Any], Any]
 """Draws a value from a strategy; Hypothesis gives it to what it composes, and `data.draw` is one."""

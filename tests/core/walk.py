@@ -1,6 +1,6 @@
 """A breadth-first walk through everything that can happen to a small pipeline.
 
-States are told apart by what decisions depend on (`canonical`). Each step is checked for safety (`tests.core.safety`);
+States are told apart by what decisions depend on (`canonical`). Each step is checked for safety (`company.safety`);
 at the end every state must be able to come to rest (liveness), or it is stuck.
 """
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from company.safety import problems
 from core.errors import CommandRefused
 from core.ports import AlarmState, TestOutcome
 from core.releases import decide as decide_module
@@ -58,7 +59,6 @@ from core.releases.state import (
 )
 from core.releases.world import Freeze, World
 from tests.core.line import ANN, BOB, CAROL, CI, EVE, START, WORLD
-from tests.core.safety import problems
 
 Decide = Callable[[PipelineState, Event, World, datetime], Decision]
 Step = tuple[int, Event] | None

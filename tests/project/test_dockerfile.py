@@ -161,7 +161,7 @@ class TestInstalled:
     def test_every_file_of_the_rooms_is_there(self, andon: Installed) -> None:
         """Whatever is not Python is forgotten most easily: the page of the local workspace, migrations, the shop."""
         site = andon.run("python", "-c", "import bot, pathlib; print(pathlib.Path(bot.__file__).parent.parent)")
-        rooms = ["bot", "commands", "core", "examples", "integrations", "simulator", "storage", "templates"]
+        rooms = ["bot", "commands", "company", "core", "examples", "integrations", "simulator", "storage", "templates"]
         listed = subprocess.run(["git", "ls-files", *rooms], cwd=ROOT, capture_output=True, text=True, check=True)
         missing = [name for name in listed.stdout.splitlines() if not (Path(site.stdout.strip()) / name).is_file()]
         assert missing == []

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("bench", "bot", "commands", "core", "examples", "integrations", "simulator", "storage")
+ROOMS = ("bench", "bot", "commands", "company", "core", "examples", "integrations", "simulator", "storage")
 
 
 @functools.cache

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from core.ports import AlarmState
 from core.releases.approvals import is_granted, scopes_of
@@ -45,20 +46,27 @@ from core.releases.state import (
 from core.releases.why import why
 from core.releases.world import World
 
+_name = attrgetter("name")
 MOVING = Deploying | Testing | Baking
 CLOCKS_DIFFER = timedelta(seconds=5)
 
 
 def problems(before: PipelineState, event: Event, decision: Decision, world: World, now: datetime) -> Iterator[str]:
     """Say what is unsafe about a step, one sentence each; nothing if all is well."""
+    yield from stepped(before, event, decision, world, now)
+    yield from standing(decision.state, world, now)
+
+
+def stepped(before: PipelineState, event: Event, decision: Decision, world: World, now: datetime) -> Iterator[str]:
+    """Say what is unsafe about the way from one state to the next."""
     after = decision.state
     for effect in decision.effects:
         if isinstance(effect, StartDeployment):
             yield from _start(before, event, after, effect, world, now)
     yield from _alarms(before, event, after)
-    yield from _passing(before, after, now)
+    if before.releases is not after.releases or before.targets is not after.targets:
+        yield from _passing(before, after, now)
     yield from _leaving(before, event, after)
-    yield from _standing(after, world, now)
 
 
 # ---- what is started ------------------------------------------------------------------------------------------------
@@ -255,9 +263,11 @@ def _reacted(after: PipelineState, stage: Stage, release: str) -> Iterator[str]:
 
 
 def _passing(before: PipelineState, after: PipelineState, now: datetime) -> Iterator[str]:
-    known = {r.id: r for r in before.releases}
-    for release in after.releases:
+    known = {r.id: r for r in before.releases} if before.releases is not after.releases else {}
+    for release in after.releases if known else ():
         old = known.get(release.id)
+        if release is old:
+            continue
         gained = [name for name in release.passed if old is None or name not in old.passed]
         for name in gained:
             yield from _passed(before, after, release, name, now)
@@ -265,10 +275,14 @@ def _passing(before: PipelineState, after: PipelineState, now: datetime) -> Iter
             last = after.definition.last_stages
             if not last <= set(release.passed):
                 yield f"{release.version} is complete without having passed {', '.join(sorted(last))}"
-    goods = {t.name: {g.digest for g in t.good} for t in before.targets}
-    for target in after.targets:
+    are_same = list(map(_name, before.targets)) == list(map(_name, after.targets))
+    goods = {} if are_same else {t.name: t.good for t in before.targets}
+    for index, target in enumerate(after.targets):
+        was = before.targets[index].good if are_same else goods.get(target.name, ())
+        if target.good is was:
+            continue
         for good in target.good:
-            fresh = good.digest not in goods.get(target.name, set())
+            fresh = good.digest not in {g.digest for g in was}
             if fresh and not _finished_bake(before, after, target.stage, good.release, now):
                 yield f"{good.version} counts as good on {target.name} without having baked there [13]"
         if len(target.good) > after.definition.keep_good + 1:
@@ -314,8 +328,8 @@ def _is_healthy(state: PipelineState, run: StageRun, stage: Stage, now: datetime
 
 
 def _leaving(before: PipelineState, event: Event, after: PipelineState) -> Iterator[str]:
-    known = {r.id: r for r in before.releases}
-    for release in after.releases:
+    known = {r.id: r for r in before.releases} if before.releases is not after.releases else {}
+    for release in after.releases if known else ():
         old = known.get(release.id)
         if old is None or old.status.kind == release.status.kind:
             continue
@@ -362,7 +376,8 @@ def _superseded(before: PipelineState, event: Event, after: PipelineState, relea
 # ---- how things stand afterwards ------------------------------------------------------------------------------------
 
 
-def _standing(after: PipelineState, world: World, now: datetime) -> Iterator[str]:
+def standing(after: PipelineState, world: World, now: datetime) -> Iterator[str]:
+    """Say what is unsafe about how things stand: nothing may be held without a reason."""
     for occupied in after.stages:
         run = occupied.run
         if run is None:

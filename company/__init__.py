@@ -1,0 +1,1 @@
+"""A simulated company: years of releases of many services through the real core, watched at every step."""
