@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --no-compile --constraint constraints.txt
 
-.PHONY: help up demo test coverage check format bench pictures clean
+.PHONY: help up demo test coverage mutants check format bench pictures clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -38,6 +38,9 @@ test: $(VENV)/.dev  ## everything that needs no root; one file: .venv/bin/pytest
 coverage: $(VENV)/.dev  ## every line and branch of the core is walked by a story; the random and exhaustive tests do not count
 	@exec $(BIN)/python -m pytest tests/core -q -n 2 --dist worksteal $(foreach name,walk properties definition_any,--ignore tests/core/test_$(name).py) \
 	    --cov=core --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
+
+mutants: $(VENV)/.dev  ## bugs put into the rules one by one, and the story that notices each
+	@exec $(BIN)/python -m tests.core.mutants
 
 check: $(VENV)/.dev  ## format, lint, types, who may import whom
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports

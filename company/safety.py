@@ -42,6 +42,7 @@ from core.releases.state import (
     Stopped,
     TargetState,
     Testing,
+    Watch,
 )
 from core.releases.why import why
 from core.releases.world import World
@@ -63,7 +64,8 @@ def stepped(before: PipelineState, event: Event, decision: Decision, world: Worl
     for effect in decision.effects:
         if isinstance(effect, StartDeployment):
             yield from _start(before, event, after, effect, world, now)
-    yield from _alarms(before, event, after)
+    yield from _alarms(before, event, after, now)
+    yield from _spared(after, now)
     if before.releases is not after.releases or before.targets is not after.targets:
         yield from _passing(before, after, now)
     yield from _leaving(before, event, after)
@@ -200,7 +202,7 @@ def _back(
 # ---- alarms ---------------------------------------------------------------------------------------------------------
 
 
-def _alarms(before: PipelineState, event: Event, after: PipelineState) -> Iterator[str]:
+def _alarms(before: PipelineState, event: Event, after: PipelineState, now: datetime) -> Iterator[str]:
     if not isinstance(event, AlarmReported) or event.alarm_state is not AlarmState.ALARM:
         return
     reading = before.reading(event.alarm)
@@ -224,23 +226,77 @@ def _alarms(before: PipelineState, event: Event, after: PipelineState) -> Iterat
         if entered_at and event.started_at and event.started_at < entered_at - CLOCKS_DIFFER:
             continue
         if run is not None:
-            if not isinstance(run.phase, MOVING) or event.alarm in run.red_at_entry:
+            if not _is_undecided(run) or event.alarm in run.red_at_entry:
                 continue
             yield from _reacted(after, stage, run.release)
+            in_scope.append((stage.name, run.release))
+        elif watch is not None and now < watch.until and event.alarm not in watch.red_at_entry:
+            if stage.on_alarm is OnAlarm.ROLLBACK and _is_spared(after, event, stage, watch):
+                continue
             if stage.on_alarm is OnAlarm.ROLLBACK:
-                in_scope.append((stage.name, run.release))
-        elif watch is not None and stage.on_alarm is OnAlarm.ROLLBACK and event.alarm not in watch.red_at_entry:
-            yield from _reacted(after, stage, watch.release)
+                yield from _reacted(after, stage, watch.release)
             in_scope.append((stage.name, watch.release))
     for name, release in in_scope:
+        digest = after.released(release).digest
+        if not any(mark.digest == digest for mark in after.bad):
+            yield f"{after.released(release).version} met an alarm in {name} and is not bad [8, 15]"
         for further in before.stages:
             run = further.run
             if run is None or run.release != release or not before.definition.follows(further.name, name):
                 continue
-            if isinstance(run.phase, MOVING):
+            if _is_undecided(run):
                 definition = before.stage_definition(further.name)
                 assert definition is not None
                 yield from _reacted(after, definition, release)
+
+
+def _is_undecided(run: StageRun) -> bool:
+    """What an alarm still takes back: it moves forward, or a part of it failed and nobody has decided yet."""
+    undecided = ("alarm", "target_failed", "test_failed", "test_errored")
+    return (
+        isinstance(run.phase, MOVING)
+        or (isinstance(run.phase, RollingBack) and run.phase.ends_in_stop)
+        or (isinstance(run.phase, Stopped) and run.phase.cause in undecided)
+    )
+
+
+def _is_spared(after: PipelineState, event: AlarmReported, stage: Stage, watch: Watch) -> bool:
+    """Whether a watched stage may wait: something younger goes back under the same alarm, or did a moment ago."""
+    kept = after.stage(stage.name).watch
+    if kept is None or event.alarm not in kept.spared:
+        return False
+    older = after.released(watch.release)
+    for other in after.stages:
+        definition = after.stage_definition(other.name)
+        run = other.run
+        if run is None or definition is None or not _covers(event.scope, definition):
+            continue
+        if isinstance(run.phase, RollingBack) and _is_younger(after.released(run.release), older):
+            return True
+    return kept.settles_at is not None
+
+
+def _is_younger(one: Release, other: Release) -> bool:
+    if one.ancestors is not None and other.version in one.ancestors:
+        return True
+    return one.sequence > other.sequence and not (other.ancestors is not None and one.version in other.ancestors)
+
+
+def _spared(after: PipelineState, now: datetime) -> Iterator[str]:
+    """What is spared is judged in time: it never waits for nothing [8]."""
+    for occupied in after.stages:
+        watch = occupied.watch
+        if watch is None:
+            continue
+        if not watch.spared and (watch.settles_at is not None or now >= watch.until):
+            yield f"the watch of {occupied.name} goes on though it is over [7]"
+        if watch.spared and watch.settles_at is not None and now >= watch.settles_at:
+            yield f"{occupied.name} is spared for longer than alarms need to settle [8]"
+        if watch.spared and watch.settles_at is None:
+            going = [s.run for s in after.stages if s.run is not None and isinstance(s.run.phase, RollingBack)]
+            older = after.released(watch.release)
+            if not any(_is_younger(after.released(run.release), older) for run in going):
+                yield f"{occupied.name} is spared, and nothing younger goes back [8]"
 
 
 def _reacted(after: PipelineState, stage: Stage, release: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.ports import AlarmReport, AlarmState
@@ -371,6 +371,7 @@ def history(keys: int, episodes: int, seed: int) -> list[AlarmReported]:
     return sorted(messages, key=lambda message: message.observed_at)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 8), st.integers(1, 4), st.integers(0, 10_000), st.randoms(use_true_random=False))
 def test_any_order_and_repetition_of_one_history_ends_in_the_same_reading(keys, episodes, seed, chance):
     messages = history(keys, episodes, seed)
@@ -385,6 +386,7 @@ def test_any_order_and_repetition_of_one_history_ends_in_the_same_reading(keys, 
     assert known(other) == known(in_order)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 10_000))
 def test_what_is_turned_is_what_the_states_say(keys, episodes, seed):
     reading: AlarmReading | None = None
@@ -396,6 +398,7 @@ def test_what_is_turned_is_what_the_states_say(keys, episodes, seed):
         was_red = is_red
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([RED, OK, UNKNOWN]), st.integers(0, 30), st.integers(0, 9)), max_size=80))
 def test_a_reading_stays_small_and_time_never_runs_back(messages):
     reading: AlarmReading | None = None

@@ -38,7 +38,7 @@ def promote(version: str = "", to: str = "") -> PromoteRequested:
     return PromoteRequested(by=ANN, version=version, to_stage=to)
 
 
-def test_without_a_version_the_newest_on_its_way_is_meant():
+def test_promote_without_a_version_the_newest_on_its_way_is_meant():
     line = Line(pipeline(order=Order.MANUAL))
     line.announces("1.1")
     line.announces("1.2")
@@ -47,19 +47,19 @@ def test_without_a_version_the_newest_on_its_way_is_meant():
     assert "No release of shop is known" in Line().refuses(promote())
 
 
-def test_without_a_version_and_nothing_on_its_way_it_is_the_last():
+def test_promote_without_a_version_and_nothing_on_its_way_it_is_the_last():
     line = Line()
     line.travels("1.1")
     assert "1.1 is everywhere already" in line.refuses(promote())
 
 
-def test_a_version_that_is_not_known_offers_the_nearest():
+def test_promote_a_version_that_is_not_known_offers_the_nearest():
     line = Line()
     line.announces("1.1")
     assert "has no version 1.11 that is remembered. Did you mean 1.1?" in line.refuses(promote("1.11"))
 
 
-def test_what_waits_for_a_person_to_pick_it_starts():
+def test_promote_what_waits_for_a_person_to_pick_it_starts():
     line = Line(pipeline(order=Order.MANUAL))
     line.announces("1.1")
     line.hears(promote("1.1"))
@@ -67,7 +67,7 @@ def test_what_waits_for_a_person_to_pick_it_starts():
     assert line.occupant("beta") == ("1.1", "deploying")
 
 
-def test_what_needs_approval_asks_again_shows_whom_and_never_approves():
+def test_promote_what_needs_approval_asks_again_shows_whom_and_never_approves():
     line = Line(with_approval())
     line.announces("1.1")
     line.deploys()
@@ -79,20 +79,20 @@ def test_what_needs_approval_asks_again_shows_whom_and_never_approves():
     assert line.state.approvals[0].votes == ()
 
 
-def test_what_is_deployed_is_refused_with_how_far_it_is():
+def test_promote_what_is_deployed_is_refused_with_how_far_it_is():
     line = Line()
     line.announces("1.1")
     assert "being deployed in beta (0 of 1 targets). It goes on by itself." in line.refuses(promote())
 
 
-def test_what_is_tested_is_refused_with_what_is_missing():
+def test_promote_what_is_tested_is_refused_with_what_is_missing():
     line = Line(pipeline(stage("beta", tests=(StageTest(name="smoke", uses="command"),)), groups=(), alarms=()))
     line.announces("1.1")
     line.deploys(one_at_a_time=True)
     assert "being tested in beta, smoke still runs" in line.refuses(promote())
 
 
-def test_what_bakes_is_refused_with_the_time_left_and_what_is_missing():
+def test_promote_what_bakes_is_refused_with_the_time_left_and_what_is_missing():
     bake = Bake(duration=10 * MINUTE, minimum_points=50)
     line = Line(pipeline(stage("beta", bake=bake), groups=()))
     line.announces("1.1")
@@ -101,7 +101,7 @@ def test_what_bakes_is_refused_with_the_time_left_and_what_is_missing():
     assert "baking in beta: 6 min left and 50 data points missing" in line.refuses(promote())
 
 
-def test_what_is_rolled_back_or_stands_still_is_refused():
+def test_promote_what_is_rolled_back_or_stands_still_is_refused():
     line = Line()
     line.travels("1.0")
     line.passes(3 * HOUR)
@@ -145,7 +145,7 @@ def frozen(line: Line) -> None:
         ),
     ],
 )
-def test_paused_or_frozen_is_refused_with_who_or_when(block, says: str):
+def test_promote_paused_or_frozen_is_refused_with_who_or_when(block, says: str):
     line = Line()
     line.passes(timedelta(hours=2))
     block(line)
@@ -154,7 +154,7 @@ def test_paused_or_frozen_is_refused_with_who_or_when(block, says: str):
     assert says in line.refuses(promote())
 
 
-def test_in_alarm_is_refused_with_who():
+def test_promote_in_alarm_is_refused_with_who():
     line = Line()
     line.travels("1.0")
     line.passes(3 * HOUR)
@@ -176,7 +176,7 @@ def superseded() -> Line:
     return line
 
 
-def test_a_superseded_release_that_passed_the_stage_before_is_revived():
+def test_promote_a_superseded_release_that_passed_the_stage_before_is_revived():
     line = superseded()
     line.state = line.hears(ResumeRequested(by=ANN)).state
     assert line.occupant("one-box") == ("1.2", "deploying")
@@ -188,7 +188,7 @@ def test_a_superseded_release_that_passed_the_stage_before_is_revived():
     assert line.release("1.1").is_live
 
 
-def test_a_revived_release_is_not_overtaken_by_what_overtook_it():
+def test_promote_a_revived_release_is_not_overtaken_by_what_overtook_it():
     line = superseded()
     line.hears(promote("1.1"))
     line.hears(ResumeRequested(by=ANN))
@@ -196,7 +196,7 @@ def test_a_revived_release_is_not_overtaken_by_what_overtook_it():
     assert line.release("1.2").is_live
 
 
-def test_a_bad_version_is_refused_until_it_is_lifted():
+def test_promote_a_bad_version_is_refused_until_it_is_lifted():
     line = Line()
     line.travels("1.0")
     line.travels("1.1")
@@ -209,7 +209,7 @@ def test_a_bad_version_is_refused_until_it_is_lifted():
     assert line.occupant("wave-1") == ("1.1", "deploying")
 
 
-def test_what_is_older_than_what_runs_is_refused():
+def test_promote_what_is_older_than_what_runs_is_refused():
     line = Line()
     line.hears(PauseRequested(by=ANN, reason="look"))
     line.announces("1.0")
@@ -220,7 +220,7 @@ def test_what_is_older_than_what_runs_is_refused():
     assert "1.0 is older than 1.1, which runs in beta. To go back, use `rollback shop in beta to 1.0" in refusal
 
 
-def test_to_a_stage_it_goes_on_by_itself_skipping_nothing():
+def test_promote_to_a_stage_it_goes_on_by_itself_skipping_nothing():
     line = Line(pipeline(order=Order.MANUAL))
     line.announces("1.1")
     line.hears(promote("1.1", to="one-box"))
@@ -234,7 +234,7 @@ def test_to_a_stage_it_goes_on_by_itself_skipping_nothing():
     assert "has no stage or group nowhere" in line.refuses(promote("1.1", to="nowhere"))
 
 
-def test_up_to_a_stage_holds_where_releases_go_on_by_themselves_too():
+def test_promote_up_to_a_stage_holds_where_releases_go_on_by_themselves_too():
     line = Line(with_approval())
     line.announces("1.1")
     line.deploys()
@@ -246,14 +246,14 @@ def test_up_to_a_stage_holds_where_releases_go_on_by_themselves_too():
     assert line.kinds("1.1", "wave-1") == ["goal"]
 
 
-def test_what_is_everywhere_is_refused():
+def test_promote_what_is_everywhere_is_refused():
     line = Line()
     line.travels("1.0")
     assert "1.0 is everywhere already" in line.refuses(promote("1.0"))
 
 
 @pytest.mark.parametrize("how", ["rejected", "cancelled"])
-def test_rejected_and_cancelled_releases_can_be_revived(how: str):
+def test_promote_rejected_and_cancelled_releases_can_be_revived(how: str):
     line = Line(with_approval())
     line.announces("1.1")
     line.deploys()

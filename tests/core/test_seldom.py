@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 
 from core.errors import TransientError, UsageError
-from core.ports import AlarmState, Outcome
+from core.ports import AlarmState, Outcome, TestOutcome
 from core.releases.approvals import void_reason
 from core.releases.bake import alarms_over
-from core.releases.effects import Page, StartDeployment
+from core.releases.effects import Page, RunStageTest, StartDeployment, is_for_readers
 from core.releases.events import (
     AlarmReported,
     ApproveRequested,
@@ -27,8 +27,20 @@ from core.releases.events import (
     RetryRequested,
     RollbackRequested,
     RunningVersionObserved,
+    StageTestReported,
 )
-from core.releases.pipeline import MOST_JOURNEYS, SERVICE, Alarm, ApprovalRule, Bake, Batch, Group, Scope, ScopeKind
+from core.releases.pipeline import (
+    MOST_JOURNEYS,
+    SERVICE,
+    Alarm,
+    ApprovalRule,
+    Bake,
+    Batch,
+    Group,
+    Scope,
+    ScopeKind,
+    StageTest,
+)
 from core.releases.state import Change
 from tests.core.line import ANN, BOB, CI, EVE, PRODUCTION, Line, pipeline, stage, with_approval
 
@@ -293,6 +305,37 @@ def test_rule_08_an_older_release_that_was_spared_goes_back_further_down_too():
 
 
 # ---- what is seen ----
+
+
+def test_what_a_failed_deployment_wrote_is_attached():
+    line = Line()
+    release = line.announces("1.1")
+    line.hears(DeploymentFailed(key=key_of(line, "beta"), reason="no", output="Traceback …"))
+    (told,) = line.said("output")
+    assert (told.release, told.output) == (release.id, "Traceback …")
+    assert told.sentence == "The deployment of 1.1 to beta failed."
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        (TestOutcome.FAILED, ["The test smoke of beta failed."]),
+        (TestOutcome.ERRORED, ["The test smoke of beta could not tell."]),
+        (TestOutcome.PASSED, []),
+    ],
+)
+def test_what_a_test_wrote_is_attached_unless_it_passed(outcome: TestOutcome, said: list[str]):
+    line = Line(pipeline(stage("beta", tests=(StageTest(name="smoke", uses="command"),)), groups=(), alarms=()))
+    line.announces("1.1")
+    line.hears(DeploymentSucceeded(key=key_of(line, "beta")))
+    (asked,) = line.pending(RunStageTest)
+    line.hears(StageTestReported(key=asked.key, outcome=outcome, output="one line"))
+    assert [tell.sentence for tell in line.said("output")] == said
+
+
+def test_what_is_only_read_may_share_a_commit():
+    assert is_for_readers("slack:shop:shop-1")
+    assert not is_for_readers("deploy:shop:a")
 
 
 def test_rule_27_what_runs_as_recorded_is_nothing_new():

@@ -122,6 +122,17 @@ TRIPS = {
     "changed by hand": Trip(small(ALONE), {"with_drift": True}),
     "a freeze of everything": Trip(small(ALONE), {"with_people": people("freeze")}),
     "a window": Trip(small(BETA, IN_WINDOW, calendars=(OFFICE,)), {"versions": 2}),
+    "the suspect first": Trip(
+        small(
+            replace(ONE_BOX, after=(), bake=Bake(), watch=TEN),
+            replace(AFTER_ONE_BOX, bake=Bake(), watch=2 * TEN),
+            settle=TEN / 2,
+        )
+    ),
+    "all at once": Trip(
+        small(replace(ONE_BOX, after=(), bake=Bake()), AFTER_ONE_BOX, **approved(1)),
+        {"with_unknown": True, "with_people": people("pause", "rollback")},
+    ),
     "one-way": Trip(small(BETA, UNWATCHED), {"one_way": frozenset({"v2"})}),
 }
 
