@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -69,7 +69,7 @@ class WhyMachine(RuleBasedStateMachine):
                 self.play = replace_clock(story)
                 self.keeps_its_word(found, reason, reason.clears_at)
 
-    def keeps_its_word(self, found, reason, clears_at):
+    def keeps_its_word(self, found: ReleaseReasons, reason: Blocker, clears_at: datetime) -> None:
         self.wakes_until(clears_at - A_MOMENT)
         if self.is_where_it_was(found):
             assert any(same(found, reason, *left) for left in self.reasons()), f"gone too early: {reason}"
