@@ -199,7 +199,7 @@ def _running(state: PipelineState, name: str, run: StageRun, now: datetime) -> R
 def _way_out(state: PipelineState, release: Release) -> str:
     if any(mark.digest == release.digest for mark in state.bad):
         return "rollback or cancel; an owner may lift it, a newer release that fixes it may take over"
-    return "retry, rollback or cancel; a newer release may take over"
+    return "retry, rollback or cancel; a newer release, which takes over"
 
 
 def _is_on(state: PipelineState, target: str, digest: str) -> bool:
