@@ -70,7 +70,7 @@ async def told(path: Path, point: int) -> tuple[list[str], list[str], int]:
         messages = [m for c in stack.simulator.workspace.channels.values() for m in c.messages.values()]
         keys = Counter(key_of(m) for m in messages if key_of(m))
         assert set(keys.values()) == {1}, stack.simulator.transcript()
-        assert await stack.ask("GET", "/api/audit") == {"shop": None}
+        assert await stack.ask("GET", "/api/audit") == {"shop": None, "(organisation)": None}
         points = (path / "points").read_text().split()
         assert stack.deaths == (1 if 0 <= point < len(points) else 0)
         said = sorted(m.text for m in messages if key_of(m) and m.is_reply)

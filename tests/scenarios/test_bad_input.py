@@ -263,6 +263,6 @@ async def test_a_full_disk_is_said_to_be_one_and_loses_nothing(tmp_path: Path) -
         assert len(s.state.pauses) == len(recorded.pauses) + 1
         await s.settle()
         status, chains = await s.call("GET", "/api/audit", headers=AS_OPERATOR)
-        assert (status, chains) == (200, {"shop": None})
+        assert (status, chains) == (200, {"shop": None, "(organisation)": None})
         await s.restart()
         assert len(s.state.pauses) == len(recorded.pauses) + 1
