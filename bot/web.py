@@ -164,7 +164,7 @@ class WebFace:
         )
 
     async def audit(self, request: web.Request) -> web.Response:
-        """For each pipeline the number of the first event that was tampered with, or null."""
+        """For each pipeline, and the organisation, the number of the first event that was tampered with, or null."""
         (await self._bearer(request)).require("read")
         names = tuple(self._engine.pipelines())
         verified = await self._engine.read(
