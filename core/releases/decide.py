@@ -310,14 +310,10 @@ def _unnamed(state: PipelineState, releases: set[str]) -> set[str]:
     releases -= {s.run.release for s in state.stages if s.run is not None}
     releases -= {s.watch.release for s in state.stages if s.watch is not None}
     releases -= {p.release for p in state.pages} | {o.release for o in state.overrides}
+    releases -= {t.current.release for t in state.targets if t.current is not None}
+    releases -= {t.deployment.what.release for t in state.targets if t.deployment is not None}
     for target in state.targets:
-        if not releases:
-            break
         releases.difference_update([good.release for good in target.good])
-        if target.current is not None:
-            releases.discard(target.current.release)
-        if target.deployment is not None:
-            releases.discard(target.deployment.what.release)
     return releases
 
 

@@ -1,0 +1,40 @@
+"""What a pipeline remembers: bounded, shed once, and written anew only when something is to be forgotten."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from core.ports import AlarmState
+from core.releases.decide import next_wake
+from core.releases.events import AlarmReported, PauseRequested, TimePassed
+from tests.core.line import ANN, PRODUCTION, Line
+
+
+def test_releases_that_nothing_names_are_forgotten_and_the_rest_is_left_as_it_is():
+    line = Line()
+    for number in range(16):
+        line.travels(f"{number}")
+        line.passes(timedelta(hours=2))
+    remembered = line.state.releases
+    assert len(remembered) < 16
+    assert [r for r in remembered if r.version == "0"] == []
+    line.hears(PauseRequested(by=ANN, reason="wait"))
+    line.hears(TimePassed())
+    assert line.state.releases is remembered, "nothing was to be forgotten, so nothing is written anew"
+
+
+def test_an_undefined_silence_that_a_source_named_is_woken_for():
+    line = Line()
+    line.announces("1")
+    soon = line.now + timedelta(minutes=5)
+    line.hears(
+        AlarmReported(
+            alarm="errors",
+            key="k",
+            alarm_state=AlarmState.OK,
+            observed_at=line.now,
+            scope=PRODUCTION,
+            stale_after=timedelta(minutes=5),
+        )
+    )
+    assert next_wake(line.state, line.world, line.now) == soon
