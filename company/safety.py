@@ -266,14 +266,9 @@ def _is_spared(after: PipelineState, event: AlarmReported, stage: Stage, watch: 
     if kept is None or event.alarm not in kept.spared:
         return False
     older = after.released(watch.release)
-    for other in after.stages:
-        definition = after.stage_definition(other.name)
-        run = other.run
-        if run is None or definition is None or not _covers(event.scope, definition):
-            continue
-        if isinstance(run.phase, RollingBack) and _is_younger(after.released(run.release), older):
-            return True
-    return kept.settles_at is not None
+    covered = {s.name for s in after.stages if (d := after.stage_definition(s.name)) and _covers(event.scope, d)}
+    going = [s.run for s in after.stages if s.name in covered and s.run and isinstance(s.run.phase, RollingBack)]
+    return kept.settles_at is not None or any(_is_younger(after.released(run.release), older) for run in going)
 
 
 def _is_younger(one: Release, other: Release) -> bool:

@@ -63,7 +63,11 @@ MUTANTS = (
     ),
     Mutant(5, "nobody counts who stays in service", "batches.py", "min(by_batch, by_health)", "by_batch"),
     Mutant(
-        5, "zones are not taken in turn", "batches.py", "ranked.append((seen[zone], zone,", "ranked.append((0, zone,"
+        5,
+        "zones are not taken in turn",
+        "pipeline.py",
+        "ranked.append((seen[target.zone], target.zone,",
+        "ranked.append((0, target.zone,",
     ),
     Mutant(
         6,
