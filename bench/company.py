@@ -27,6 +27,7 @@ PEOPLE: Final = 8
 TEAM: Final = "T0BENCH"
 SIGNING_SECRET: Final = "signing-secret"
 BOT_TOKEN: Final = "xoxb-test"
+ALARM_TOKEN: Final = "bench-admin"
 LOOK_AGAIN: Final = timedelta(milliseconds=50)
 CI: Final = Actor("ci", "CI", Via.API, is_person=False)
 

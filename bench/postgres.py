@@ -39,16 +39,16 @@ class Postgres:
         """The URL of a database on it."""
         return f"postgresql://andon@/{database}?host={self._folder}"
 
-    def fresh(self) -> str:
-        """The URL of a new, empty database."""
+    def fresh(self, like: str = "") -> str:
+        """The URL of a new database: empty, or a copy of another one that nobody is on."""
         name = f"bench_{next(self._numbers)}"
-        self.ask(self.url("postgres"), f'CREATE DATABASE "{name}"')
+        template = f'TEMPLATE "{_name(like)}"' if like else ""
+        self.ask(self.url("postgres"), f'CREATE DATABASE "{name}" {template}')
         return self.url(name)
 
     def drop(self, url: str) -> None:
         """Remove a database, whoever is still on it."""
-        name = url.partition("@/")[2].partition("?")[0]
-        self.ask(self.url("postgres"), f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        self.ask(self.url("postgres"), f'DROP DATABASE IF EXISTS "{_name(url)}" WITH (FORCE)')
 
     @staticmethod
     def ask(url: str, statement: str) -> list[Any]:
@@ -56,6 +56,10 @@ class Postgres:
         with psycopg.connect(url, autocommit=True) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
+
+
+def _name(url: str) -> str:
+    return url.partition("@/")[2].partition("?")[0]
 
 
 @contextlib.contextmanager

@@ -21,7 +21,8 @@ QUIET_SECONDS: Final = 10.0
 class Server:
     """A process that says at which port of this machine it answers."""
 
-    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], log: Path, core: int) -> None:
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], log: Path, core: int | None) -> None:
+        """`core`: the only one it may use; None: any."""
         self._log = log
         with log.open("wb") as out:
             self._process = subprocess.Popen(
@@ -30,7 +31,8 @@ class Server:
                 stdout=out,
                 stderr=subprocess.STDOUT,
             )
-        pin(core, self._process.pid)
+        if core is not None:
+            pin(core, self._process.pid)
         try:
             self.port = self._port()
         except BaseException:

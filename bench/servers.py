@@ -7,12 +7,15 @@ ceiling-100   that with a hundred listeners before the one that is asked
 andon         what `andon run` runs, but for the deployer
 andon-100     the same with a hundred more commands and actions on its switchboard
 sink          a Slack that takes everything at once
+floor         an alarm in, understood and answered, and a roll-back called for at ANDON_BENCH_CALL: nothing is stored
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
+import hmac
 import itertools
 import os
 import re
@@ -21,13 +24,16 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 
+import aiohttp
 from aiohttp import web
+from pydantic import BaseModel
 from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.signature import SignatureVerifier
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bench import company
 from bench.company import BOT_TOKEN, SERVICES, SIGNING_SECRET, TEAM, service
+from bench.deployers import CALLS_AT_ONCE
 from bot.manifest import EVENTS_PATH
 
 SAID = (
@@ -122,6 +128,55 @@ def sink() -> web.Application:
     return application
 
 
+class _Alert(BaseModel):
+    status: str
+    fingerprint: str
+    labels: dict[str, str]
+
+
+class _Message(BaseModel):
+    alerts: list[_Alert]
+
+
+def floor(url: str) -> web.Application:
+    """The least that hears an alarm and calls for a roll-back: a token, a model, a queue, a call out."""
+    wanted = hashlib.sha256(company.ALARM_TOKEN.encode()).hexdigest()
+    waiting: asyncio.Queue[str] = asyncio.Queue()
+
+    async def take(request: web.Request) -> web.Response:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if not hmac.compare_digest(hashlib.sha256(given.encode()).hexdigest(), wanted):
+            return web.Response(status=401)
+        for alert in _Message.model_validate_json(await request.read()).alerts:
+            waiting.put_nowait(alert.labels["service"])
+        return web.json_response({"understood": True})
+
+    async def call(session: aiohttp.ClientSession, name: str) -> None:
+        body = {"target": f"{name}-live", "version": "1.0.0", "is_rollback": True}
+        async with session.post(url, json=body) as response:
+            await response.read()
+
+    async def working(_: web.Application) -> AsyncIterator[None]:
+        calls: set[asyncio.Task[None]] = set()
+
+        async def dispatch(session: aiohttp.ClientSession) -> None:
+            while True:
+                task = asyncio.create_task(call(session, await waiting.get()))
+                calls.add(task)
+                task.add_done_callback(calls.discard)
+
+        connector = aiohttp.TCPConnector(limit=CALLS_AT_ONCE)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            dispatching = asyncio.create_task(dispatch(session))
+            yield
+            dispatching.cancel()
+
+    application = web.Application()
+    application.router.add_post("/api/alarms/alertmanager", take)
+    application.cleanup_ctx.append(working)
+    return application
+
+
 @contextlib.asynccontextmanager
 async def served(application: web.Application) -> AsyncIterator[int]:
     """An application on a port of its own."""
@@ -142,6 +197,7 @@ SERVERS: dict[str, Callable[[], AbstractAsyncContextManager[int]]] = {
     "andon": andon,
     "andon-100": lambda: andon(MORE),
     "sink": lambda: served(sink()),
+    "floor": lambda: served(floor(os.environ["ANDON_BENCH_CALL"])),
 }
 
 
