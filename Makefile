@@ -48,11 +48,14 @@ check: $(VENV)/.dev  ## format, lint, types, who may import whom
 format: $(VENV)/.dev  ## let ruff format and mend
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev  ## how fast the parts are, each against a yardstick of the same run
-	@for module in bench/*.py; do \
-	    name=$$(basename $$module .py); \
-	    case $$name in __init__|pictures) ;; *) echo "== $$name"; $(BIN)/python -m bench.$$name || exit 1 ;; esac; \
-	done
+# The engines that ours is measured beside are installed for this alone, with pins of their own.
+$(VENV)/.bench: $(VENV)/.run bench/constraints.txt
+	@echo "Adding what is measured beside ours …"
+	@$(PIP) --constraint bench/constraints.txt --editable '.[bench]'
+	@touch $@
+
+bench: $(VENV)/.bench  ## how fast the parts are, each against a yardstick of the same run; a quarter of an hour
+	@exec $(BIN)/python -m bench
 
 pictures: $(VENV)/.dev  ## the pictures of the README, taken of the local workspace
 	@exec $(BIN)/python -m bench.pictures

@@ -9,12 +9,8 @@ effects are on disk (SQLite, synchronous=FULL). Machines differ and drift, so on
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
-import json
-import os
-import platform
 import sqlite3
 import statistics
 import sys
@@ -22,16 +18,13 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from bench import company, load
-from bench.processes import LOAD_CORE, SERVER_CORE, Server, pin, seconds_to_run
+from bench.figures import Figure, asked, load_average, merge
+from bench.processes import LOAD_CORE, SERVER_CORE, Server, pin
 
-BUSY: Final = 0.8
-"""A load average above which others take part of the two cores."""
-RESULTS: Final = Path(__file__).with_name("results.json")
 AT_200: Final = "200/s"
 CELLS: Final = {AT_200: 0, "c=1": 1, "c=16": 16, "c=64": 64}
 """Callers. From light to heavy: what a heavy cell leaves to be posted in Slack burdens no lighter one."""
@@ -78,11 +71,10 @@ class Plan:
     rounds: int
     callers: float
     at_rate: float
-    starts: int
 
 
-FULL: Final = Plan(rounds=3, callers=1.2, at_rate=3.0, starts=9)
-QUICK: Final = Plan(rounds=1, callers=0.3, at_rate=0.7, starts=3)
+FULL: Final = Plan(rounds=3, callers=1.2, at_rate=3.0)
+QUICK: Final = Plan(rounds=1, callers=0.3, at_rate=0.7)
 
 
 @dataclass(slots=True)
@@ -208,26 +200,10 @@ def look_for(acknowledged: Sequence[str], state: Path) -> tuple[int, int]:
     return len(acknowledged), len(refused)
 
 
-def starts(plan: Plan, sink: Server) -> dict[str, list[float]]:
-    """Milliseconds from start to end: the shell's verbs, and importing the whole bot."""
-    programs = {
-        "andon --help": ["-m", "bot.cli", "--help"],
-        "andon status": ["-m", "bot.cli", "status"],
-        "import of the whole bot": ["-c", "import bot.run, bot.app, bot.cli, integrations.processes.deployer"],
-        "nothing at all": ["-c", "pass"],
-    }
-    environment = {"ANDON_URL": f"http://127.0.0.1:{sink.port}", "ANDON_TOKEN": "token"}
-    took: dict[str, list[float]] = {name: [] for name in programs}
-    for _ in range(plan.starts):
-        for name, arguments in programs.items():
-            took[name].append(seconds_to_run(arguments, environment) * 1000)
-    return took
-
-
 # ---- what it came to ------------------------------------------------------------------------------------------------
 
 
-def ratios(cells: Cells, took: Mapping[str, Sequence[float]]) -> dict[str, Ratio]:
+def ratios(cells: Cells) -> dict[str, Ratio]:
     """The figures that count, as far as their lines were measured. Rates: more is better; times: less."""
 
     def figures(line: Line, cell: str) -> Cell:
@@ -242,7 +218,6 @@ def ratios(cells: Cells, took: Mapping[str, Sequence[float]]) -> dict[str, Ratio
     def tails(ours: Line, yardstick: Line) -> tuple[float, ...]:
         return _over(figures(ours, AT_200).p99, figures(yardstick, AT_200).p99)
 
-    imported = took["import of the whole bot"]
     found = {
         "ack_c16_vs_bolt_ceiling": rates(ANDON, CEILING, "c=16"),
         "ack_c64_vs_bolt_ceiling": rates(ANDON, CEILING, "c=64"),
@@ -258,8 +233,6 @@ def ratios(cells: Cells, took: Mapping[str, Sequence[float]]) -> dict[str, Ratio
         "click_p99_vs_ceiling_at_200": tails(CLICK, CEILING_CLICK),
         "hundred_listeners_cost": tuple(1 - kept for kept in rates(HUNDRED, ANDON, "c=16")),
         "hundred_listeners_cost_bolt": tuple(1 - kept for kept in rates(CEILING_HUNDRED, CEILING, "c=16")),
-        "shell_vs_import": _over(took["andon status"], imported),
-        "help_vs_import": _over(took["andon --help"], imported),
     }
     return {name: Ratio(rounds) for name, rounds in found.items() if rounds}
 
@@ -291,37 +264,24 @@ def _cpu(cells: Cells, line: Line) -> str:
     return f"{statistics.median(used):14,.0f}" if used else f"{'–':>14}"
 
 
-def written(
-    cells: Cells, found: Mapping[str, Ratio], took: Mapping[str, Sequence[float]], plan: Plan, load_before: float
-) -> str:
-    """The results as JSON: ratios (median, lowest, highest of the rounds), and the medians they came from."""
-    content = {
-        "measured_on": f"{datetime.now(UTC):%Y-%m-%d}",
-        "python": platform.python_version(),
-        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
-        "load_average_before": load_before,
-        "rounds": plan.rounds,
-        "ratios": {name: round(ratio.median, 4) for name, ratio in found.items()},
-        "spread": {name: [round(min(r.rounds), 4), round(max(r.rounds), 4)] for name, r in found.items()},
-        "medians": {
-            f"{line}, {cell}": {
-                "per_second": round(statistics.median(figures.rate)),
-                "p50_ms": round(statistics.median(figures.p50), 3),
-                "p99_ms": round(statistics.median(figures.p99), 3),
-                "cpu_us": round(statistics.median(figures.cpu)) if figures.cpu else None,
-            }
-            for (line, cell), figures in cells.items()
-        },
-        "starts_ms": {name: round(statistics.median(times), 1) for name, times in took.items()},
+def medians(cells: Cells) -> dict[str, dict[str, float | None]]:
+    """What each cell came to, for the results."""
+    return {
+        f"{line}, {cell}": {
+            "per_second": round(statistics.median(figures.rate)),
+            "p50_ms": round(statistics.median(figures.p50), 3),
+            "p99_ms": round(statistics.median(figures.p99), 3),
+            "cpu_us": round(statistics.median(figures.cpu)) if figures.cpu else None,
+        }
+        for (line, cell), figures in cells.items()
     }
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def run(
     plan: Plan, results: Path | None, say: Callable[[str], None] = print, processes: Processes = PROCESSES
 ) -> dict[str, Ratio]:
     """Measure everything, print the table, write the results; returns the ratios."""
-    is_pinned, load_before = pin(LOAD_CORE), round(os.getloadavg()[0], 1)
+    is_pinned, load_before = pin(LOAD_CORE), load_average()
     with tempfile.TemporaryDirectory(prefix="andon-bench-") as name:
         folder = Path(name)
         releases = company.prepare(folder)
@@ -330,35 +290,26 @@ def run(
             bench = Bench(plan, processes, folder, sink, releases)
             for number in range(plan.rounds):
                 bench.round(number)
-            took = starts(plan, sink)
         finally:
             sink.kill()
-    found = ratios(bench.cells, took)
+    found = ratios(bench.cells)
     say(f"{plan.rounds} rounds; servers on core {SERVER_CORE}, load on core {LOAD_CORE}" if is_pinned else "not pinned")
-    if load_before > BUSY:
-        say(
-            f"The machine was busy before it began (load {load_before}): these figures say little, see bench/README.md."
-        )
     for row in table(bench.cells, processes):
         say(row)
     say(f"\nAll {bench.acknowledged:,} acknowledged acts are in the databases of the killed processes.")
     say(f"Of them {bench.refused:,} were refused, having met another on the same service.")
-    for program, times in took.items():
-        say(f"{program:<28}{statistics.median(times):6.0f} ms")
     say("")
     for key, ratio in found.items():
         say(f"{key:<30}{ratio}")
     if results is not None:
-        results.write_text(written(bench.cells, found, took, plan, load_before))
+        shown = [Figure(name, ratio.rounds) for name, ratio in found.items()]
+        merge(results, "ack", shown, load_before=load_before, rounds=plan.rounds, medians=medians(bench.cells))
     return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.ack", description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="one short round: does it work, and roughly how fast")
-    parser.add_argument("--results", type=Path, help="where to write them [bench/results.json; with --quick nowhere]")
-    given = parser.parse_args(argv)
-    run(QUICK if given.quick else FULL, given.results or (None if given.quick else RESULTS))
+    given = asked(__doc__, argv)
+    run(QUICK if given.is_quick else FULL, given.results)
     return 0
 
 

@@ -65,6 +65,15 @@ class Server:
             return None
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def rss_mb(self) -> float:
+        """Memory it holds now, as `ps` counts it; nan where the platform does not say."""
+        try:
+            status = Path(f"/proc/{self._process.pid}/status").read_text()
+        except OSError:
+            return float("nan")
+        found = re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)
+        return int(found[1]) / 1024 if found else float("nan")
+
     def kill(self) -> None:
         """End it without a farewell: what was acknowledged must be on disk."""
         self._process.kill()
