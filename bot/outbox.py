@@ -44,7 +44,7 @@ from core.errors import PermanentError, TransientError
 from core.releases.effects import Effect, is_for_readers
 from storage.errors import StorageError
 from storage.journal import Transaction
-from storage.lanes import Birth, Born, Buried, Claimed
+from storage.lanes import Birth, Born, Buried, Claimed, Ending
 
 __all__ = ["Again", "Buried", "Bury", "Claimed", "Courier", "Delivered", "Done", "Outbox", "back_off"]
 
@@ -246,9 +246,7 @@ class Outbox:
 
         def work(transaction: Transaction) -> _Found:
             transaction.outbox.renew(renewed, now + self._lease)
-            lost = transaction.outbox.done_all([claimed for claimed, outcome in over if isinstance(outcome, Done)])
-            others = [(claimed, outcome) for claimed, outcome in over if not isinstance(outcome, Done)]
-            lost += [claimed for claimed, outcome in others if not _write(transaction, claimed, outcome)]
+            lost = transaction.outbox.end_all([_ending(claimed, outcome) for claimed, outcome in over])
             if is_wide:
                 claims = transaction.outbox.claim(now, lease=self._lease, limit=free) if free > 0 else []
                 return _Found(
@@ -376,11 +374,13 @@ def back_off(claimed: Claimed, retry_after: timedelta | None = None) -> timedelt
     return wanted + wanted * (share / 2**34)
 
 
-def _write(transaction: Transaction, claimed: Claimed, outcome: Again | Bury | _Failed) -> bool:
+def _ending(claimed: Claimed, outcome: Delivered | _Failed) -> Ending:
     match outcome:
+        case Done():
+            return Ending(claimed, "done")
         case Bury():
-            return transaction.outbox.bury(claimed, outcome.reason)
+            return Ending(claimed, "buried", outcome.reason)
         case Again():
-            return transaction.outbox.postpone(claimed, outcome.at, outcome.reason, attempts=0)
+            return Ending(claimed, "pending", outcome.reason, outcome.at, 0)
         case _Failed():
-            return transaction.outbox.postpone(claimed, outcome.at, outcome.reason, attempts=claimed.attempts)
+            return Ending(claimed, "pending", outcome.reason, outcome.at, claimed.attempts)

@@ -12,11 +12,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     Connection,
     Dialect,
+    Text,
     and_,
     bindparam,
+    cast,
     exists,
+    func,
     insert,
     literal_column,
     null,
@@ -196,7 +200,12 @@ def _is_head(now: Any = None) -> Any:
     return or_(outbox.c.state == _word("claimed"), and_(~is_held, ~is_behind))
 
 
-def _claim(dialect: str) -> ClauseElement:
+def claim_among(dialect: str) -> ClauseElement:
+    """Lease the heads of these lanes that are due; for databases that know arrays."""
+    return _claim(dialect, outbox.c.lane == func.any(cast(_b("lanes"), ARRAY(Text))))
+
+
+def _claim(dialect: str, *which: Any) -> ClauseElement:
     """Lease the heads of lanes that are due.
 
     The test of state and time stands in the outer WHERE too: on PostgreSQL a replica that waited for the row looks at
@@ -204,7 +213,9 @@ def _claim(dialect: str) -> ClauseElement:
     """
     is_open = outbox.c.state.in_([_word("pending"), _word("claimed")])
     is_due = outbox.c.due_at <= _b("now")
-    heads = select(outbox.c.seq).where(is_open, is_due, _is_head(_b("now"))).order_by(outbox.c.due_at, outbox.c.seq)
+    heads = (
+        select(outbox.c.seq).where(is_open, is_due, *which, _is_head(_b("now"))).order_by(outbox.c.due_at, outbox.c.seq)
+    )
     heads = dialects.skip_locked(heads.limit(_b("most")).offset(_number(0)), dialect)
     chosen = dialects.chosen_once(heads, dialect)
     return (

@@ -71,6 +71,17 @@ class Born:
     lanes: set[str] = field(default_factory=set)
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a claim ends: `done`, `buried`, or `pending` again at `due_at` with this count of attempts."""
+
+    claimed: Claimed
+    state: str
+    reason: str = ""
+    due_at: datetime | None = None
+    attempts: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Buried:
     """An effect that was given up."""
@@ -219,7 +230,7 @@ class Lanes:
         """Lease up to `limit` heads of lanes that are due, oldest first; those whose lease ran out are due again."""
         until = now + lease
         row = (to_number(now), to_number(until), limit)
-        rows = self._run(self._transaction.statements.claim, row)
+        rows = self._claim(self._transaction.statements.claim, row)
         found = (self._read(claimed, until) for claimed in sorted(rows))
         return [claimed for claimed in found if claimed is not None]
 
@@ -254,10 +265,10 @@ class Lanes:
         if not ready:
             return [], later, left
         row = (at, to_number(until), dialects.array(ready, dialect))
-        taken = (self._read(claimed, until) for claimed in sorted(self._run(statements.take, row)))
+        taken = (self._read(claimed, until) for claimed in sorted(self._claim(statements.take, row)))
         return [claimed for claimed in taken if claimed is not None], later, left
 
-    def _run(self, claiming: hot.Prepared, row: hot.Row) -> list[hot.Row]:
+    def _claim(self, claiming: hot.Prepared, row: hot.Row) -> list[hot.Row]:
         try:
             return claiming.rows(self._transaction.connection, row)
         except IntegrityError as error:
@@ -310,6 +321,17 @@ class Lanes:
         """End a claim as `done` or `buried`; False if it is no longer ours."""
         row = (state, reason, seq, fence)
         return self._transaction.statements.end.many(self._transaction.connection, [row]) == 1
+
+    def end_all(self, endings: Sequence[Ending]) -> list[Claimed]:
+        """End these claims; returns those that are no longer ours."""
+        lost = self.done_all([ending.claimed for ending in endings if ending.state == "done"])
+        return lost + [e.claimed for e in endings if e.state != "done" and not self._end_one(e)]
+
+    def _end_one(self, ending: Ending) -> bool:
+        claimed = ending.claimed
+        if ending.due_at is None or ending.attempts is None:
+            return self.end(claimed.seq, claimed.fence, ending.state, ending.reason)
+        return self.postpone(claimed, ending.due_at, ending.reason, attempts=ending.attempts)
 
     def done(self, claimed: Claimed) -> bool:
         """It was delivered; False if the claim is no longer ours."""

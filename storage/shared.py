@@ -18,10 +18,11 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Dialect, Engine, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
@@ -33,10 +34,12 @@ from storage.codec import Codec
 from storage.errors import KeyReused, OutcomeUnknown, StorageError, VersionConflict
 from storage.instants import to_number, to_number_or_none
 from storage.journal import Earlier, Entry, Gathered, Head, Transaction
+from storage.lanes import Lanes
 from storage.listening import News, listening
 from storage.migrate import migrate
 from storage.records import OUTAGES_KEPT
 from storage.replicas import Replicas
+from storage.shared_lanes import SharedLanes
 
 log = logging.getLogger("andon.storage")
 
@@ -74,7 +77,7 @@ class Shared:
         self._reader = _engine(url, "andon reader", most=3)
         try:
             self._bring_up_to_date()
-            self._statements = hot.Statements(self._writer.dialect)
+            self._statements = SharedStatements(self._writer.dialect)
             self._enlist()
         except BaseException:
             self.close()
@@ -179,15 +182,24 @@ class Shared:
                 return self._number == number + 1
 
 
+class SharedStatements(hot.Statements):
+    """With those that SQLite does not know."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        super().__init__(dialect)
+        self.claim_among = hot.Prepared(hot.claim_among(dialect.name), dialect, ("now", "until", "most", "lanes"))
+
+
 class SharedTransaction(Transaction):
     """One unit of work; what it gathers is written by one statement."""
 
     is_shared = True
 
     def __init__(
-        self, connection: Connection, codec: Codec, statements: hot.Statements, replica: str, number: int
+        self, connection: Connection, codec: Codec, statements: SharedStatements, replica: str, number: int
     ) -> None:
         super().__init__(connection, codec, statements)
+        self._claim_among = statements.claim_among
         self.is_marked = False
         """Whether this replica's count moves on with it."""
         self.is_given_up = False
@@ -202,6 +214,11 @@ class SharedTransaction(Transaction):
         self._confirmed: dict[str, int] = {}
         self._created: list[tuple[str, int]] = []
         self._world: World | None = None
+
+    @cached_property
+    def outbox(self) -> Lanes:
+        """Effects to be delivered."""
+        return SharedLanes(self, self._run, self._claim_among)
 
     # ---- asking -----------------------------------------------------------------------------------------------------
 
