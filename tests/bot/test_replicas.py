@@ -25,6 +25,7 @@ from core.releases.world import Outage, Person, World
 from storage.lanes import Born
 from tests.bot.counting import ANN, definition, engine_at, hearing, please
 from tests.postgres import Server, database_of
+from tests.storage.torn import line_to
 
 
 async def until(is_so: Callable[[], object]) -> None:
@@ -285,3 +286,23 @@ async def test_as_many_hold_a_duty_as_it_has_names(shared_url: str) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_an_answer_that_is_lost_on_the_way_is_given_all_the_same_and_nothing_twice(shared_url: str) -> None:
+    with line_to(shared_url) as line:
+        async with engine_at(line.url(shared_url), "shop") as one:
+            line.tear = b"slack:torn"
+            answer = await one.submit("shop", please("tell"), dedupe="slack:torn")
+            assert (line.torn, answer.text, answer.is_repeat) == (1, "Counted 1.", False)
+            again = await one.submit("shop", please("tell"), dedupe="slack:torn")
+            assert (again.text, again.is_repeat, again.state.counter) == ("Counted 1.", True, 1)
+            assert await count_rows(one, "outbox") == 1
+
+
+async def test_what_never_arrived_is_decided_again(shared_url: str) -> None:
+    with line_to(shared_url) as line:
+        async with engine_at(line.url(shared_url), "shop") as one:
+            line.tear, line.reaches = b"slack:torn", False
+            answer = await one.submit("shop", please("tell"), dedupe="slack:torn")
+            assert (line.torn, answer.text, answer.is_repeat) == (1, "Counted 1.", False)
+            assert await count_rows(one, "outbox") == 1

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from storage import batch
 from storage.errors import KeyReused, OutcomeUnknown, StorageError, VersionConflict
 from storage.journal import Store
-from storage.lanes import Claimed
+from storage.lanes import Claimed, Ending
 from storage.listening import News, understood
 from storage.shared import SharedTransaction
 from tests.postgres import Server, database_of
@@ -384,4 +384,33 @@ def test_values_of_every_kind_arrive_as_they_were(shared_url: str) -> None:
         )
     assert (texts, numbers, truths) == ([*awkward, None], [0, -1, None, 2**62], [True, False, None])
     assert [None if value is None else bytes(value) for value in raw] == [b"", b"\x00\xff\\", None]
+    store.close()
+
+
+# ---- many lanes at once ---------------------------------------------------------------------------------------------
+
+
+def test_lanes_are_looked_at_and_claims_ended_together(shared_url: str) -> None:
+    store = Store(shared_url)
+    put(store, tell("a1"), tell("a2"), tell("b1", "r2"), tell("c1", "r3"), tell("d1", "r4"))
+    lanes = [f"slack:shop:r{number}" for number in (1, 2, 3)]
+    with store.transaction() as transaction:
+        claims, later, left = transaction.outbox.claim_in(lanes, NOON, lease=LEASE, limit=2)
+        assert [claimed.key for claimed in claims] == ["a1", "b1"]
+        assert (later, left) == ({}, ["slack:shop:r3"])
+    zombie = replace(claims[1], fence=0)
+    with store.transaction() as transaction:
+        endings = [
+            Ending(claims[0], "pending", "A moment.", after(5), 0),
+            Ending(zombie, "done"),
+        ]
+        assert transaction.outbox.end_all(endings) == [zombie]
+        assert transaction.outbox.end_all([]) == []
+        claims, later, left = transaction.outbox.claim_in(lanes, NOON, lease=LEASE, limit=9)
+        assert ([claimed.key for claimed in claims], later, left) == (["c1"], {"slack:shop:r1": after(5)}, [])
+    with store.transaction() as transaction:
+        claims, _, _ = transaction.outbox.claim_in(lanes, after(5), lease=LEASE, limit=9)
+        assert [(claimed.key, claimed.attempts, claimed.version) for claimed in claims] == [("a1", 1, 1)]
+        assert transaction.outbox.end_all([Ending(claims[0], "buried", "It is gone.")]) == []
+        assert [buried.reason for buried in transaction.outbox.buried()] == ["It is gone."]
     store.close()
