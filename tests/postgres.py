@@ -17,7 +17,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +44,10 @@ SETTINGS = {
 class Server:
     """A running server; `database` gives a fresh one with Andon's tables in it."""
 
-    def __init__(self, folder: Path, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, folder: Path, launch: Callable[[], subprocess.Popen[bytes]]) -> None:
         self.folder = folder
-        self._process = process
+        self._launch = launch
+        self._process = launch()
         self._numbers = itertools.count(1)
         self._template = ""
 
@@ -81,9 +82,29 @@ class Server:
         self.say(f'CREATE DATABASE "{name}" {how}')
         return name
 
-    def stop(self) -> None:
-        """End it at once; everything it held is thrown away."""
-        self._process.send_signal(signal.SIGINT)
+    def until_it_answers(self) -> None:
+        """Wait until it takes connections."""
+        give_up_at = time.monotonic() + 20
+        while True:
+            try:
+                self.say("SELECT 1")
+            except psycopg.OperationalError:
+                assert self._process.poll() is None, f"PostgreSQL ended with {self._process.returncode}"
+                assert time.monotonic() < give_up_at, "PostgreSQL does not answer"
+                # Another process is waited for, which nothing tells of.
+                time.sleep(0.02)
+            else:
+                return
+
+    def restart(self, *, is_crash: bool) -> None:
+        """End it, with all connections, and start it again on what it has written."""
+        self.stop(signal.SIGQUIT if is_crash else signal.SIGINT)
+        self._process = self._launch()
+        self.until_it_answers()
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End it at once, whoever is connected."""
+        self._process.send_signal(how)
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
@@ -123,16 +144,19 @@ def running() -> Iterator[Server]:
             "--locale=C",
         ]
         subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, **given)
-        process = subprocess.Popen(
-            [str(binaries / "postgres"), "-D", str(folder / "data"), "-k", str(folder), *settings],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            **given,
-        )
-        server = Server(folder, process)
+
+        def launch() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                [str(binaries / "postgres"), "-D", str(folder / "data"), "-k", str(folder), *settings],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                **given,
+            )
+
+        server = Server(folder, launch)
         try:
-            _until_it_answers(server, process)
+            server.until_it_answers()
             yield server
         finally:
             server.stop()
@@ -157,17 +181,3 @@ def _prepare(folder: Path) -> tuple[int | None, Path]:
         for path in installed.rglob("*"):
             path.chmod(path.stat().st_mode | 0o005 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
     return nobody, installed / "bin"
-
-
-def _until_it_answers(server: Server, process: subprocess.Popen[bytes]) -> None:
-    give_up_at = time.monotonic() + 20
-    while True:
-        try:
-            server.say("SELECT 1")
-        except psycopg.OperationalError:
-            assert process.poll() is None, f"PostgreSQL ended with {process.returncode}"
-            assert time.monotonic() < give_up_at, "PostgreSQL does not answer"
-            # Another process is waited for, which nothing tells of.
-            time.sleep(0.02)
-        else:
-            return
