@@ -10,7 +10,6 @@ import contextlib
 import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from core.releases.state import PipelineState, Stopped
 from simulator.errors import Refused
@@ -40,6 +39,8 @@ class Crowd:
     """The same for what Slack said the app did not respond to."""
     red: dict[str, str] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
+    is_over: bool = False
+    """Nobody begins anything new."""
 
     async def arrive(self) -> None:
         """Everybody gets a token."""
@@ -50,9 +51,9 @@ class Crowd:
             self.tokens[name] = answer["token"]
 
     async def live(self, number: int) -> None:
-        """All that happens around one service, until cancelled."""
+        """All that happens around one service, until it is over."""
         name, dice = service(number), random.Random(f"{self.storm.weather.seed}/{number}")
-        while True:
+        while not self.is_over:
             await asyncio.sleep(dice.uniform(0.2, 1.0))
             if (state := self.storm.states.get(name)) is not None:
                 await self.act(name, state, dice)
@@ -86,10 +87,9 @@ class Crowd:
             "version": version,
             "artifact": f"registry.example.com/{name}:{version}",
             "digest": digest(f"{name}-{version}"),
-            "changes": [{"id": f"c-{number}", "title": "A change", "authors": ["zoe@example.com"]}],
+            "changes": [{"id": f"c-{number}", "title": "A change", "authors": ["dave@example.com"]}],
             "fixes": [v for n, v in self.announced if n == name][-40:] if has_fixes else [],
         }
-        body["changes"][0]["authors"] = ["ci"]  # type: ignore[index]
         asked = [
             self.storm.ask("POST", "/api/releases", body, key=f"{name}-{version}") for _ in range(2 if twice else 1)
         ]
@@ -128,9 +128,7 @@ class Crowd:
     async def say(self, name: str, who: str, text: str) -> bool:
         """Somebody asks in their shell, under one key until it is answered; whether it was accepted."""
         key = f"{name}-{self._next(name)}"
-        status, answer = await self.storm.ask(
-            "POST", "/api/commands", {"text": text}, key=key, token=self.tokens[who]
-        )
+        status, answer = await self.storm.ask("POST", "/api/commands", {"text": text}, key=key, token=self.tokens[who])
         self.storm.tally["commands"] += 1
         if status != 200:
             self.storm.troubles.append(f"{who} was not allowed to say {text!r}: {answer}")
@@ -221,9 +219,7 @@ class Crowd:
         """Wait until nothing is left to be delivered now."""
 
         def is_at_rest() -> bool:
-            return not self.storm.server_says(
-                "SELECT count(*) FROM outbox WHERE state IN ('pending', 'claimed')"
-            )[0][0]
+            return not self.storm.server_says("SELECT count(*) FROM outbox WHERE state IN ('pending', 'claimed')")[0][0]
 
         return await until(is_at_rest, within)
 
@@ -234,8 +230,3 @@ class Crowd:
 
 def _stamp() -> str:
     return datetime.now(UTC).isoformat()
-
-
-def facts(crowd: Crowd) -> dict[str, Any]:
-    """How much was asked, for the table."""
-    return {"releases announced": len(crowd.announced), "commands": crowd.storm.tally["commands"]}

@@ -21,16 +21,16 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from sqlalchemy.exc import SQLAlchemyError
 
 from core.releases.state import PipelineState
 from core.releases.world import World
 from examples.local_stack import free_port
 from simulator.people import Simulator
-from sqlalchemy.exc import SQLAlchemyError
 from storage.errors import StorageError
 from storage.journal import Store
 from tests.chaos import company
-from tests.postgres import Server
+from tests.postgres import Server, database_of
 from tests.scenarios.kit import ADMIN
 from tests.scenarios.props import workspace
 from tests.storage.torn import Line, line_to
@@ -104,6 +104,8 @@ class Storm:
             replica.is_frozen = False
             if replica.is_wanted:
                 self.tally["replicas started again"] += 1
+                if code != -signal.SIGKILL:
+                    self.tally[f"ended by themselves ({code})"] += 1
                 if code not in (-signal.SIGKILL, 75, 1):
                     self.troubles.append(f"replica {replica.number} ended with {code}")
                 await asyncio.sleep(self.dice.uniform(0, 1))
@@ -146,7 +148,7 @@ class Storm:
         shares = [share for share, _ in blows]
         while True:
             await asyncio.sleep(self.dice.uniform(*self.weather.every))
-            (_, blow), = self.dice.choices(blows, shares)
+            ((_, blow),) = self.dice.choices(blows, shares)
             await blow()
 
     async def kill(self) -> None:
@@ -168,11 +170,16 @@ class Storm:
 
         async def thaw() -> None:
             await asyncio.sleep(LEASE + self.dice.uniform(1, 4))
-            if process.returncode is None:
-                process.send_signal(signal.SIGCONT)
-            replica.is_frozen = False
+            if replica.process is process:
+                self.thaw(replica)
 
         self._later(thaw())
+
+    def thaw(self, replica: Replica) -> None:
+        """Let a frozen one go on as if nothing had been."""
+        if replica.process is not None and replica.process.returncode is None:
+            replica.process.send_signal(signal.SIGCONT)
+        replica.is_frozen = False
 
     async def cut(self) -> None:
         """Lose the answer to a commit, or the commit itself: whatever writes next carries the replica's name."""
@@ -225,6 +232,10 @@ class Storm:
         """Ask the world outside how things really are."""
         async with self.session.request(method, f"{self.outside_url}/{path}", json={}) as answer:
             return await answer.json()
+
+    def server_says(self, statement: str) -> list[Any]:
+        """What the database holds, past everybody."""
+        return self.server.say(statement, database_of(self.database))
 
     async def watch(self) -> None:
         """Look into the database again and again, past the replicas."""
