@@ -5,14 +5,16 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, create_engine, event, literal_column, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from storage.errors import StorageError, StorageUnavailable, StoreLocked
@@ -201,6 +203,16 @@ def explain(error: Exception) -> StorageError:
     if isinstance(error, IntegrityError):
         return StorageError(f"The database refused this as inconsistent ({reason(error)}). Nothing was recorded.")
     return StorageUnavailable(f"The database cannot be written now ({reason(error)}). Nothing was recorded; try again.")
+
+
+@contextmanager
+def looking() -> Iterator[None]:
+    """Raise StorageUnavailable where the database does not answer somebody who only looks; a wrong query stays one."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        msg = f"The database cannot be read now ({reason(error)}). Try again in a moment."
+        raise StorageUnavailable(msg) from error
 
 
 def reason(error: Exception) -> str:

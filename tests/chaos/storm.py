@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from sqlalchemy.exc import SQLAlchemyError
 
 from core.releases.state import PipelineState
 from core.releases.world import World
@@ -253,7 +252,7 @@ class Storm:
 
         try:
             states, self.world = await asyncio.to_thread(read)
-        except (SQLAlchemyError, StorageError):
+        except StorageError:
             return  # it is being restarted
         self.states = dict(states)
         for name, state in states.items():

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from storage import batch
-from storage.errors import KeyReused, OutcomeUnknown, StorageError, VersionConflict
+from storage.errors import KeyReused, OutcomeUnknown, StorageError, StorageUnavailable, VersionConflict
 from storage.journal import Store
 from storage.lanes import Claimed, Ending
 from storage.listening import News, understood
@@ -59,6 +59,23 @@ def test_what_was_written_is_known_though_its_answer_was_lost(shared_url: str) -
         assert line.torn == 1
         assert sentences(store) == ["Torn after.", "And on."]
         store.close()
+
+
+def test_who_only_looks_is_told_that_the_database_is_away_and_sees_it_again_when_it_is_back(
+    shared_url: str, postgres: Server
+) -> None:
+    """A courier takes this for something that passes; anything else would bury what it brings after some attempts."""
+    store = Store(shared_url)
+    put(store)
+    for _ in range(2):
+        with pytest.raises(StorageUnavailable, match="cannot be read now"), store.reading() as transaction:
+            postgres.say(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                f"WHERE application_name = 'andon reader' AND datname = '{database_of(shared_url)}'"
+            )
+            transaction.load("shop")
+        assert sentences(store) == []
+    store.close()
 
 
 def test_what_never_arrived_is_said_not_to_be_written(shared_url: str) -> None:

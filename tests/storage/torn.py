@@ -55,7 +55,8 @@ class Line:
             thread.start()
 
     def _pass_on(self, client: socket.socket) -> None:
-        with client, socket.socket(socket.AF_UNIX) as server:
+        # Either side may be gone at any moment: its process was killed, or the server restarted.
+        with client, socket.socket(socket.AF_UNIX) as server, contextlib.suppress(OSError):
             if self.is_cut:
                 return
             server.connect(str(self._server / SOCKET))
