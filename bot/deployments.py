@@ -75,7 +75,7 @@ class Deployments:
                 await self._report(claimed, DeploymentCancelled(key=effect.key), "cancelled")
                 return Done()
             if ref is None:
-                ref = await deployer.start(self._request(claimed.pipeline_id, effect))
+                ref = await self._begun(deployer, claimed, effect)
         except PermanentError as error:
             failed = DeploymentFailed(
                 key=effect.key,
@@ -90,6 +90,12 @@ class Deployments:
             raise
         await self._report(claimed, DeploymentStarted(key=effect.key, ref=ref.value, url=ref.url), "started")
         return Done()
+
+    async def _begun(self, deployer: Deployer, claimed: Claimed, effect: StartDeployment) -> DeploymentRef:
+        if not claimed.is_held(self._engine.now()):
+            # Another replica may have found that nothing was begun, and called it off.
+            raise TransientError("It took as long as its lease; it is looked for before it is begun.")
+        return await deployer.start(self._request(claimed.pipeline_id, effect))
 
     async def follow(self, claimed: Claimed, effect: FollowDeployment) -> Delivered:
         """Look how it stands, until it has ended."""

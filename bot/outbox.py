@@ -336,6 +336,9 @@ class Outbox:
         self._over.append((claimed, outcome))
 
     async def _call(self, claimed: Claimed) -> Delivered:
+        if not claimed.is_held(self._engine.now()):
+            # This process was frozen, or the commit took very long: another one may have delivered it.
+            raise TransientError("It was held up for as long as its lease; it is looked for before it is done.")
         try:
             return await self._couriers[claimed.kind](claimed)
         except PermanentError as error:

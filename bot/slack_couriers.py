@@ -30,7 +30,12 @@ class SlackCouriers:
 
     async def deliver(self, claimed: Claimed) -> Delivered:
         """Bring one effect to Slack; raises `TransientError`, `SlackRefused` with the mend, `StorageError`."""
-        delivery = Delivery(pipeline=claimed.pipeline_id, created_at=claimed.created_at, is_repeat=claimed.attempts > 1)
+        delivery = Delivery(
+            pipeline=claimed.pipeline_id,
+            created_at=claimed.created_at,
+            is_repeat=claimed.attempts > 1,
+            is_held=lambda: claimed.is_held(self._now()),
+        )
         try:
             match claimed.effect:
                 case RefreshCard() as effect:

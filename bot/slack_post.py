@@ -87,11 +87,15 @@ class Stored(Cards, StoredQuestions, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One attempt at an effect. `is_repeat`: an earlier attempt may have reached Slack."""
+    """One attempt at an effect. `is_repeat`: an earlier attempt may have reached Slack.
+
+    `is_held` is asked right before a post: False where another replica may be at it by now.
+    """
 
     pipeline: str
     created_at: datetime
     is_repeat: bool
+    is_held: Callable[[], bool] = lambda: True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -352,6 +356,7 @@ class SlackPost:
             if found is None:
                 message = _with_small(message, AGAIN)
         await self._turn(self._pacing.posts, place.channel)
+        _raise_unless_held(delivery)
         try:
             async with slack_errors():
                 said = await self._client.chat_postMessage(
@@ -381,6 +386,7 @@ class SlackPost:
                 return True
             said = said if found is not None else f"{said}\n{AGAIN}"
         await self._turn(self._pacing.posts, place.channel)
+        _raise_unless_held(delivery)
         try:
             await upload(self._client, attached, channel=place.channel, thread=place.thread, said=said)
         except TransientError as trouble:
@@ -448,6 +454,12 @@ class SlackPost:
             limit=MESSAGES_A_PAGE,
             include_all_metadata=True,
         )
+
+
+def _raise_unless_held(delivery: Delivery) -> None:
+    """Slack does not know a repeat by a key: who looked long ago must look again."""
+    if not delivery.is_held():
+        raise TransientError("It took as long as its lease; it is looked for before it is posted.")
 
 
 def _held(pace: Pace, key: str, trouble: TransientError) -> TransientError:

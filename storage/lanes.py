@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 LEFT_TO_NEWER = timedelta(hours=1)
 """How long an effect that is not understood is left to other replicas: longer than a rolling upgrade takes."""
+HANDOVER = timedelta(seconds=2)
+"""The end of a lease, in which nothing is begun any more: clocks differ, and another replica may be faster."""
 _CARD = RefreshCard.__name__
 _KEY, _PIPELINE, _LANE, _KIND, _SCHEMA, _BODY, _DUE = (
     hot.OUTBOX.index(name) for name in ("key", "pipeline_id", "lane", "kind", "schema", "body", "due_at")
@@ -53,6 +55,13 @@ class Claimed:
     claimed_until: datetime
     version: int = 0
     """Of its pipeline, when it was claimed: who delivers it must know at least as much."""
+
+    def is_held(self, now: datetime) -> bool:
+        """Whether nobody else can have claimed it since: what was frozen for longer must not go on as if nothing were.
+
+        Renewals do not count, which errs on the side of looking again.
+        """
+        return now < self.claimed_until - HANDOVER
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,6 +204,23 @@ async def test_what_a_dead_replica_had_in_hand_is_done_after_its_lease(shared_ur
         assert not await one.run(lambda t: t.outbox.done(zombie)), "the fence holds"
 
 
+async def test_who_was_frozen_for_longer_than_its_lease_does_not_go_on_as_if_nothing_were(shared_url: str) -> None:
+    clock, lease = FakeClock(), timedelta(seconds=20)
+    delivered: list[tuple[str, str, int]] = []
+    async with (
+        engine_at(shared_url, "shop", clock=clock, replica="one") as one,
+        engine_at(shared_url, clock=clock, replica="two") as two,
+    ):
+        await one.submit("shop", please("tell"))
+        claims = await one.run(lambda t: t.outbox.claim(clock.now(), lease=lease, limit=5))
+        clock.advance(lease)
+        await outbox_of(two, delivered, lease=lease).settle()
+        thawed = outbox_of(one, delivered, lease=lease)
+        thawed.take(Born(claims=claims))
+        await thawed.settle()
+        assert delivered == [("two", "tell1", 1)]
+
+
 # ---- time -----------------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -109,6 +110,19 @@ async def test_a_post_that_slack_did_not_confirm_stands_there_once(fault):
 
         await s.post.refresh_card(refresh(), repeat())
         assert s.seen == ["checkout 1.4.2 is deploying to beta"]
+
+
+async def test_who_held_a_message_for_too_long_looks_again_before_it_is_posted():
+    """Frozen between the look and the post, this process does not know what another one posted meanwhile."""
+    async with stage() as s:
+        await s.post.refresh_card(refresh(), first())
+        held_up = replace(first(), is_held=lambda: False)
+        with pytest.raises(TransientError, match="looked for"):
+            await s.post.tell(tell(), held_up)
+        assert len(s.seen) == 1
+
+        await s.post.tell(tell(), repeat())
+        assert len(s.seen) == 2
 
 
 async def test_a_sentence_that_slack_did_not_confirm_stands_in_the_thread_once():

@@ -16,27 +16,21 @@ from simulator.errors import Refused
 from simulator.people import NotSeen, Seen
 from simulator.seen import AppSilent
 from tests.chaos.company import VOICES, service
+from tests.chaos.judging import LAST, Told
 from tests.chaos.storm import Storm, until
 from tests.scenarios.kit import key_of
 from tests.scenarios.props import digest
 
 LIVE_MOST = 3
-LAST = "999.0.0"
 
 
 @dataclass
 class Crowd:
-    """Everybody who asks something of Andon. What was acknowledged is kept by service."""
+    """Everybody who asks something of Andon."""
 
     storm: Storm
     tokens: dict[str, str] = field(default_factory=dict)
-    announced: list[tuple[str, str]] = field(default_factory=list)
-    keyed: list[tuple[str, str, str]] = field(default_factory=list)
-    """Service, key and words of commands that were accepted."""
-    said: list[tuple[str, str]] = field(default_factory=list)
-    """Service and unique reason of what was acknowledged in Slack."""
-    unsure: list[tuple[str, str]] = field(default_factory=list)
-    """The same for what Slack said the app did not respond to."""
+    told: Told = field(default_factory=Told)
     red: dict[str, str] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
     is_over: bool = False
@@ -88,7 +82,7 @@ class Crowd:
             "artifact": f"registry.example.com/{name}:{version}",
             "digest": digest(f"{name}-{version}"),
             "changes": [{"id": f"c-{number}", "title": "A change", "authors": ["dave@example.com"]}],
-            "fixes": [v for n, v in self.announced if n == name][-40:] if has_fixes else [],
+            "fixes": [v for n, v in self.told.announced if n == name][-40:] if has_fixes else [],
         }
         asked = [
             self.storm.ask("POST", "/api/releases", body, key=f"{name}-{version}") for _ in range(2 if twice else 1)
@@ -96,7 +90,7 @@ class Crowd:
         for status, answer in await asyncio.gather(*asked):
             if status != 201:
                 self.storm.troubles.append(f"the announcement of {name} {version} was refused: {answer}")
-        self.announced.append((name, version))
+        self.told.announced.append((name, version))
 
     async def alarm(self, name: str, dice: random.Random) -> None:
         """Alarms turn red, are repeated, come late, and are resolved; some are only ever resolved."""
@@ -134,7 +128,7 @@ class Crowd:
             self.storm.troubles.append(f"{who} was not allowed to say {text!r}: {answer}")
             return False
         if not answer["refused"]:
-            self.keyed.append((name, key, text))
+            self.told.keyed.append((name, key, text))
         return not answer["refused"]
 
     async def pull_the_cord(self, name: str, who: str, dice: random.Random) -> None:
@@ -148,9 +142,9 @@ class Crowd:
         try:
             await self.storm.simulator.person(who).types(f"#{name}", f"/release {text}", wait=False)
         except AppSilent:
-            self.unsure.append((name, reason))
+            self.told.unsure.append((name, reason))
         else:
-            self.said.append((name, reason))
+            self.told.said.append((name, reason))
 
     async def approve(self, name: str, state: PipelineState, who: str, dice: random.Random) -> None:
         """By the button on the card, or by words."""
@@ -219,7 +213,9 @@ class Crowd:
         """Wait until nothing is left to be delivered now."""
 
         def is_at_rest() -> bool:
-            return not self.storm.server_says("SELECT count(*) FROM outbox WHERE state IN ('pending', 'claimed')")[0][0]
+            return not self.storm.database_says("SELECT count(*) FROM outbox WHERE state IN ('pending', 'claimed')")[0][
+                0
+            ]
 
         return await until(is_at_rest, within)
 

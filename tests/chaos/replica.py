@@ -21,7 +21,6 @@ from bot.definitions import load_directory
 from bot.lean import begin_logging
 from bot.settings import Secret, Settings
 from tests.chaos.outside import RemoteDeployer
-from tests.scenarios.props import unhurried
 
 
 class WrongClock(SystemClock):
@@ -45,6 +44,7 @@ async def _live(given: dict[str, Any]) -> int:
         slack_bot_token=Secret(given["bot_token"]),
         slack_app_token=Secret(given["app_token"]),
         slack_api_url=given["slack_api_url"],
+        slack_every=0.25,
         admin_token=Secret(given["admin_token"]),
     )
     definitions = load_directory(settings.config)
@@ -55,7 +55,7 @@ async def _live(given: dict[str, Any]) -> int:
     def deployer(_name: str, _settings: Any, _targets: Any) -> RemoteDeployer:
         return RemoteDeployer(given["outside"], looks=given["looks"])
 
-    parts = Parts(clock=WrongClock(given["clock_off"]), build_deployer=deployer, pacing=unhurried(), has_canaries=False)
+    parts = Parts(clock=WrongClock(given["clock_off"]), build_deployer=deployer, has_canaries=False)
     async with running(settings, definitions, parts) as app:
         logging.getLogger("andon").info("up")
         waits = [asyncio.ensure_future(event.wait()) for event in (ended, app.ended)]

@@ -22,6 +22,7 @@ from typing import Any
 
 import aiohttp
 
+from bot.clock import SystemClock
 from core.releases.state import PipelineState
 from core.releases.world import World
 from examples.local_stack import free_port
@@ -40,9 +41,16 @@ UNANSWERED_MOST = 90.0
 """Seconds that a machine goes on asking before it gives up, and the run fails."""
 
 
+EVERYTHING: Mapping[str, int] = {"kill": 10, "freeze": 4, "cut": 2, "restart_database": 1, "trouble_slack": 5}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Weather:
-    """How long, how bad, and by which dice. `looks`: False for a deployer that forgets to look first."""
+    """How long, how bad, and by which dice. `blows`: how often each kind, against the others.
+
+    `looks` and `is_fenced` are for mistakes to be caught: a deployer that forgets to look first, an outbox that does
+    not mind whose claim it ends.
+    """
 
     seconds: float
     seed: str
@@ -50,8 +58,9 @@ class Weather:
     bake: str = "2s"
     every: tuple[float, float] = (3.0, 6.0)
     """Seconds from one blow to the next."""
-    is_only_kills: bool = False
+    blows: Mapping[str, int] = field(default_factory=lambda: EVERYTHING)
     looks: bool = True
+    is_fenced: bool = True
 
 
 @dataclass
@@ -107,7 +116,7 @@ class Storm:
                     self.tally[f"ended by themselves ({code})"] += 1
                 if code not in (-signal.SIGKILL, 75, 1):
                     self.troubles.append(f"replica {replica.number} ended with {code}")
-                await asyncio.sleep(self.dice.uniform(0, 1))
+                await asyncio.sleep(self.dice.uniform(0.2, 1))
 
     def _settings(self, replica: Replica) -> dict[str, Any]:
         app = self.simulator.workspace.app
@@ -116,7 +125,12 @@ class Storm:
             "database_url": self.line.url(self.database), "outside": self.outside_url, "admin_token": ADMIN,
             "bot_token": app.bot_token, "app_token": app.app_token, "slack_api_url": self.simulator.api_url,
             "clock_off": round(self.dice.uniform(-1, 1), 2), "looks": self.weather.looks,
+            "is_fenced": self.weather.is_fenced,
         }  # fmt: skip
+
+    def logs(self) -> str:
+        """The end of what each replica said."""
+        return "\n".join(log.read_text()[-2_000:] for log in sorted(self.path.glob("replica-*.log")))
 
     async def end_replicas(self) -> None:
         """Have both end as operators do, and see that they do."""
@@ -141,14 +155,11 @@ class Storm:
 
     async def rage(self) -> None:
         """One blow after the other, until cancelled."""
-        blows: list[tuple[int, Callable[[], Any]]] = [(10, self.kill)]
-        if not self.weather.is_only_kills:
-            blows += [(3, self.freeze), (2, self.cut), (1, self.restart_database), (5, self.trouble_slack)]
-        shares = [share for share, _ in blows]
+        names, shares = list(self.weather.blows), list(self.weather.blows.values())
         while True:
             await asyncio.sleep(self.dice.uniform(*self.weather.every))
-            ((_, blow),) = self.dice.choices(blows, shares)
-            await blow()
+            (name,) = self.dice.choices(names, shares)
+            await getattr(self, name)()
 
     async def kill(self) -> None:
         """SIGKILL one of them, whatever it does."""
@@ -199,6 +210,14 @@ class Storm:
         self.simulator.faults.set(method, kind, times=self.dice.randrange(1, 5), **how)  # type: ignore[arg-type]
         self.tally["Slack faults"] += 1
 
+    async def calm(self) -> None:
+        """Let everything go on, and nothing go wrong any more."""
+        for replica in self.replicas:
+            self.thaw(replica)
+        self.line.tear = b""
+        self.simulator.faults.clear()
+        await self.outside("POST", "calm")
+
     def _later(self, work: Any) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
@@ -232,7 +251,7 @@ class Storm:
         async with self.session.request(method, f"{self.outside_url}/{path}", json={}) as answer:
             return await answer.json()
 
-    def server_says(self, statement: str) -> list[Any]:
+    def database_says(self, statement: str) -> list[Any]:
         """What the database holds, past everybody."""
         return self.server.say(statement, database_of(self.database))
 
@@ -248,7 +267,7 @@ class Storm:
         def read() -> tuple[Mapping[str, PipelineState], World]:
             with self.watcher.reading() as transaction:
                 found = {name: loaded.state for name, loaded in transaction.load_all().items()}
-                return found, transaction.worlds.load(_now())
+                return found, transaction.worlds.load(SystemClock().now())
 
         try:
             states, self.world = await asyncio.to_thread(read)
@@ -258,12 +277,6 @@ class Storm:
         for name, state in states.items():
             for release in state.releases:
                 self.outcomes[name, release.id] = release.status.kind
-
-
-def _now() -> Any:
-    from bot.clock import SystemClock
-
-    return SystemClock().now()
 
 
 @contextlib.asynccontextmanager
@@ -295,7 +308,8 @@ async def gathering(path: Path, server: Server, weather: Weather) -> AsyncIterat
         )  # fmt: skip
         keeping = [asyncio.create_task(storm.keep(replica)) for replica in storm.replicas]
         try:
-            await until(lambda: simulator.server.socket.connections == 2, 60)
+            is_up = await until(lambda: simulator.server.socket.connections == 2, 60)
+            assert is_up, f"the replicas do not come up:\n{storm.logs()}"
             await storm.look()
             yield storm
         finally:

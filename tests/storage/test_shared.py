@@ -67,13 +67,18 @@ def test_who_only_looks_is_told_that_the_database_is_away_and_sees_it_again_when
     """A courier takes this for something that passes; anything else would bury what it brings after some attempts."""
     store = Store(shared_url)
     put(store)
-    for _ in range(2):
-        with pytest.raises(StorageUnavailable, match="cannot be read now"), store.reading() as transaction:
+
+    def look_while_it_goes_away() -> None:
+        with store.reading() as transaction:
             postgres.say(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 f"WHERE application_name = 'andon reader' AND datname = '{database_of(shared_url)}'"
             )
             transaction.load("shop")
+
+    for _ in range(2):
+        with pytest.raises(StorageUnavailable, match="cannot be read now"):
+            look_while_it_goes_away()
         assert sentences(store) == []
     store.close()
 
