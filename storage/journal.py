@@ -465,13 +465,12 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
         """A look at what is committed, beside the writer. Raises StorageUnavailable."""
-        with dialects.looking():
-            if self.shared is not None:
-                with self.shared.reading() as shared:
-                    yield shared
-                return
-            with self._reader.connect() as connection, connection.begin():
-                yield Transaction(connection, self.codec, self._statements)
+        if self.shared is not None:
+            with self.shared.reading() as shared:
+                yield shared
+            return
+        with self._reader.connect() as connection, connection.begin():
+            yield Transaction(connection, self.codec, self._statements)
 
     def tidy(self) -> None:
         """Copy SQLite's log back into the file as far as nobody is in the way; may be done on any thread."""

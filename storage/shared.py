@@ -31,6 +31,7 @@ from core.releases.state import PipelineState
 from core.releases.world import World
 from storage import batch, hot
 from storage.codec import Codec
+from storage.dialects import looking
 from storage.errors import KeyReused, OutcomeUnknown, StorageError, VersionConflict
 from storage.instants import to_number, to_number_or_none
 from storage.journal import Earlier, Entry, Gathered, Head, Transaction
@@ -106,8 +107,8 @@ class Shared:
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
-        """A look at what is committed, beside the writer."""
-        with self._reader.connect() as connection:
+        """A look at what is committed, beside the writer. Raises StorageUnavailable."""
+        with looking(), self._reader.connect() as connection:
             connection.exec_driver_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             try:
                 yield Transaction(connection, self._codec, self._statements)

@@ -155,17 +155,19 @@ class Storm:
 
     async def rage(self) -> None:
         """One blow after the other, until cancelled."""
+        # Of its own, so that which blows fall when does not hang on how often somebody asks.
+        dice = random.Random(f"{self.weather.seed}/blows")
         names, shares = list(self.weather.blows), list(self.weather.blows.values())
         while True:
-            await asyncio.sleep(self.dice.uniform(*self.weather.every))
-            (name,) = self.dice.choices(names, shares)
+            await asyncio.sleep(dice.uniform(*self.weather.every))
+            (name,) = dice.choices(names, shares)
             await getattr(self, name)()
 
     async def kill(self) -> None:
         """SIGKILL one of them, whatever it does."""
-        replica = self.dice.choice(self.replicas)
-        if replica.process is not None and replica.process.returncode is None:
-            replica.process.kill()
+        alive = [r for r in self.replicas if r.process is not None and r.process.returncode is None]
+        if alive and (process := self.dice.choice(alive).process) is not None:
+            process.kill()
             self.tally["kills"] += 1
 
     async def freeze(self) -> None:
