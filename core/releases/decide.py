@@ -222,7 +222,7 @@ def _steps(draft: Draft) -> Iterator[tuple[str, Callable[[Draft], bool]]]:
     if any(occupied.watch is not None and occupied.watch.spared for occupied in draft.state.stages):
         yield "judge what was spared", alarmed.judge_spared
     for stage in draft.definition.stages:
-        if draft.waiting_at(stage):
+        if stage.name in draft.waiting():
             yield f"admit {stage.name}", partial(progress.admit, stage=stage)
     yield "complete", redefined.complete
 

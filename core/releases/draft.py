@@ -52,11 +52,15 @@ class Draft:
 
     def waiting_at(self, stage: Stage) -> list[Release]:
         """The releases that stand at the entry of a stage now, oldest first."""
+        return self.waiting().get(stage.name, [])
+
+    def waiting(self) -> dict[str, list[Release]]:
+        """All that stand at an entry now, by its stage, oldest first."""
         stages, releases, found = self._waiting
         if stages is not self.state.stages or releases is not self.state.releases:
             found = waiting(self.state)
             self._waiting = (self.state.stages, self.state.releases, found)
-        return found.get(stage.name, [])
+        return found
 
     # ---- naming and telling -----------------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ _REST = "Nothing new is entered; what is in flight finishes, bakes run on, alarm
 def tell(draft: Draft) -> None:
     """Tell what became shut or open since the last look, in the threads it concerns, and draw their cards anew."""
     state, world = draft.state, draft.world
-    if not state.gates and not world.freezes and not _has_windows(draft.definition):
+    if not state.gates and not world.freezes and not draft.definition.has_windows:
         return
     live = [release for release in state.releases if release.is_live]
     if not live:
@@ -52,7 +52,7 @@ def tell(draft: Draft) -> None:
 
 def wakes(state: PipelineState, world: World, now: datetime) -> Iterator[datetime]:
     """When freezes and windows want this pipeline to be looked at again."""
-    if not world.freezes and not _has_windows(state.definition):
+    if not world.freezes and not state.definition.has_windows:
         return
     live = [release for release in state.releases if release.is_live]
     if not live:
@@ -74,7 +74,7 @@ def _shut(state: PipelineState, world: World, now: datetime) -> Iterator[str]:
     for freeze in world.freezes:
         if freeze.is_on(now) and any(gates.covers(freeze, definition, stage) for stage in definition.stages):
             yield f"freeze {freeze.name}"
-    if not _has_windows(definition):
+    if not definition.has_windows:
         return
     for name in waiting(state):
         if any(gate.kind == "window" for gate in gates.shut(definition, definition.by_name[name], world, now)):
@@ -107,7 +107,3 @@ def _ended(freeze: Freeze) -> str:
 def _say(draft: Draft, releases: list[Release], topic: str, sentence: str) -> None:
     for release in releases:
         draft.tell(release.id, topic, sentence[:1].upper() + sentence[1:])
-
-
-def _has_windows(definition: Pipeline) -> bool:
-    return any(gates.windows_of(definition, stage) for stage in definition.stages)

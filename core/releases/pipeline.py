@@ -263,6 +263,11 @@ class Pipeline:
         return tuple(self.by_name), tuple(self.stage_of.items())
 
     @cached_property
+    def has_windows(self) -> bool:
+        """Whether any stage may be entered at some hours only."""
+        return any(stage.windows for stage in self.stages) or any(group.windows for group in self.groups)
+
+    @cached_property
     def stage_of(self) -> dict[str, str]:
         """For each target, in the order of the stages, the name of its stage."""
         return {target.name: stage.name for stage in self.stages for target in stage.targets}
