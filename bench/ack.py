@@ -238,8 +238,8 @@ def ratios(cells: Cells) -> dict[str, Ratio]:
 
 
 def _over(ours: Sequence[float], yardstick: Sequence[float]) -> tuple[float, ...]:
-    """Round by round; nothing where one of the two was not measured."""
-    return tuple(a / b for a, b in zip(ours, yardstick, strict=False))
+    """Round by round; nothing where one of the two was not measured, or took less CPU than the system counts."""
+    return tuple(a / b for a, b in zip(ours, yardstick, strict=False) if b)
 
 
 def table(cells: Cells, processes: Processes = PROCESSES) -> Iterator[str]:

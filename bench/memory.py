@@ -28,14 +28,14 @@ WHOLE_BOT: Final = ("-c", "import bot.run, bot.app, bot.cli")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How many rounds and pipelines, and for how many seconds idle CPU is watched."""
+    """How many rounds and pipelines, and for how many seconds idle CPU is watched: what is done each minute counts."""
 
     rounds: int
     pipelines: int
     seconds: float
 
 
-FULL: Final = Plan(rounds=3, pipelines=10_000, seconds=20.0)
+FULL: Final = Plan(rounds=2, pipelines=10_000, seconds=62.0)
 QUICK: Final = Plan(rounds=1, pipelines=300, seconds=3.0)
 
 
