@@ -153,18 +153,15 @@ def instant(local: datetime, zone: ZoneInfo, *, is_last: bool = False) -> dateti
     if early <= late:
         return late if is_last else early
     # Skipped: read with the clock as it was before the jump it lies after it, and the other way round.
-    before, after = late, early
+    before, after = late.replace(microsecond=0), early.replace(microsecond=0)
     offset = before.astimezone(zone).utcoffset()
     while after - before > _SECOND:
-        middle = before + (after - before) // 2
-        middle = middle.replace(microsecond=0)
-        if middle <= before:
-            break
+        middle = (before + (after - before) // 2).replace(microsecond=0)
         if middle.astimezone(zone).utcoffset() == offset:
             before = middle
         else:
             after = middle
-    return after.replace(microsecond=0)
+    return after
 
 
 # ---- words ----------------------------------------------------------------------------------------------------------

@@ -218,7 +218,7 @@ def _overlapping_dates(part: CalendarPart, path: Path) -> Iterator[Problem]:
         if span.dates
     ]
     for (key, number, one), (other_key, other_number, other) in combinations(dated, 2):
-        day = _shared_date(one, other)
+        day = _shared_date(one, other) if _hours_meet(one, other) else None
         if day is None:
             continue
         if key == other_key:
@@ -232,12 +232,11 @@ def _overlapping_dates(part: CalendarPart, path: Path) -> Iterator[Problem]:
 def _shared_date(one: Span, other: Span) -> date | None:
     for first, last in one.dates:
         for a, b in other.dates:
-            for ordinal in range(max(first, a).toordinal(), min(last, b, date.max).toordinal() + 1):
-                day = date.fromordinal(ordinal)
-                if one.is_on(day) and other.is_on(day) and _hours_meet(one, other):
+            start, end = max(first, a).toordinal(), min(last, b).toordinal()
+            # After a week the days of the week come again.
+            for day in map(date.fromordinal, range(start, min(end, start + 6) + 1)):
+                if one.is_on(day) and other.is_on(day):
                     return day
-                if ordinal > max(first, a).toordinal() + 6:
-                    break
     return None
 
 

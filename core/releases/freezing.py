@@ -64,11 +64,9 @@ class WorldDecision:
 
 def act(world: World, definitions: Collection[Pipeline], command: OrganisationCommand, now: datetime) -> WorldDecision:
     """Decide on what somebody asks for the organisation; raises CommandRefused, and then nothing has changed."""
-    match command:
-        case FreezeRequested():
-            return _freeze(world, definitions, command, now)
-        case UnfreezeRequested():
-            return _unfreeze(world, definitions, command, now)
+    if isinstance(command, FreezeRequested):
+        return _freeze(world, definitions, command, now)
+    return _unfreeze(world, definitions, command, now)
 
 
 def in_sight(world: World, now: datetime) -> list[Freeze]:

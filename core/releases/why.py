@@ -64,13 +64,15 @@ def why(state: PipelineState, world: World, now: datetime) -> tuple[ReleaseReaso
     return tuple(sorted(found, key=lambda r: -r.release.sequence))
 
 
-def moves_at(state: PipelineState, release: Release, stage: Stage, world: World, now: datetime) -> datetime | None:
+def moves_at(
+    state: PipelineState, release: Release, stage: Stage, world: World, now: datetime, *, looks: int = LOOKS_AHEAD
+) -> datetime | None:
     """When a release enters a stage by itself if nothing but time passes; None if it does not, or enters now.
 
     What will hold it later counts as well: the window that has closed when the freeze ends, the alarm gone silent.
     """
     at = now
-    for _ in range(LOOKS_AHEAD):
+    for _ in range(looks):
         found = blockers(state, release, stage, world, at)
         if not found:
             return at if at > now else None

@@ -154,6 +154,22 @@ MISTAKES = {
         "before it begins",
         "swap",
     ),
+    "two freezes of one name": (
+        company(freezes=[{"name": "f", "from": "2030-01-01 00:00", "to": f"2030-01-0{day} 00:00"} for day in (2, 3)]),
+        "freezes[1].name",
+        "another freeze is called `f`",
+        "rename one",
+    ),
+    "a freeze of a team that is none": (
+        company(
+            freezes=[
+                {"name": "f", "from": "2030-01-01 00:00", "to": "2030-01-02 00:00", "teams": ["payments", "payment"]}
+            ]
+        ),
+        "freezes[0].teams[1]",
+        "no team `payment`",
+        "`payments`",
+    ),
     "a day that is none": (
         company(freezes=[{"name": "f", "from": "2031-02-30 00:00", "to": "2031-03-01 00:00"}]),
         "freezes[0].from",
@@ -238,6 +254,13 @@ def test_names_the_company_does_not_know():
     assert path == "stages[0].windows[0]"
     assert "office-hours" in mend
     assert against(stage={"windows": "office-hours"}) == []
+
+
+def test_rule_22_a_calendar_of_ones_own_may_not_take_the_name_of_one_of_the_company():
+    ((path, sentence, mend),) = against(calendars={"office-hours": {"zone": "UTC", "open": [{"days": "mon"}]}})
+    assert path == "calendars.office-hours"
+    assert "a calendar of the organisation file already" in sentence
+    assert "rename this one" in mend
 
 
 def test_rule_19_an_approval_that_the_team_alone_could_never_give():

@@ -23,6 +23,19 @@ def test_releases_that_nothing_names_are_forgotten_and_the_rest_is_left_as_it_is
     assert line.state.releases is remembered, "nothing was to be forgotten, so nothing is written anew"
 
 
+def test_what_may_not_be_forgotten_yet_is_shed_once_and_then_left_as_it_is():
+    line = Line()
+    line.hears(PauseRequested(by=ANN, reason="wait", scope_name="one-box"))
+    for number in range(16):
+        line.announces(f"{number}")
+        line.deploys()
+    remembered = line.state.releases
+    assert len(remembered) == 16, "nothing runs in one-box yet, so none is older than what runs everywhere"
+    assert remembered[0].changes == () != remembered[-1].changes
+    line.hears(TimePassed())
+    assert line.state.releases is remembered
+
+
 def test_an_undefined_silence_that_a_source_named_is_woken_for():
     line = Line()
     line.announces("1")

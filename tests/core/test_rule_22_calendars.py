@@ -292,6 +292,25 @@ def test_rule_22_hours_said_twice_or_not_at_all_are_only_warned_of():
     assert problems_of(open=[{"days": "mon"}, {"dates": "2030-12-24", "from": "09:00"}], closed=half) == []
 
 
+def test_rule_22_exceptions_that_do_not_meet_are_nobodys_business():
+    def of_dates(dates: str, **more: str) -> dict[str, str]:
+        return {"dates": dates, **more}
+
+    week = {"days": "mon"}
+    apart = [of_dates("2030-12-01 to 2030-12-05"), of_dates("2030-12-06 to 2030-12-09")]
+    assert problems_of(open=[week], closed=apart) == []
+    halves = [
+        of_dates("2030-12-01 to 2030-12-31", to="09:00"),
+        of_dates("2030-12-01 to 2030-12-31", **{"from": "09:00"}),
+    ]
+    assert problems_of(open=[week], closed=halves) == [], "the same dates, but not the same hours"
+    saturdays = of_dates("2030-12-01 to 2030-12-31", days="sat")
+    sundays = of_dates("2030-12-01 to 2030-12-31", days="sun")
+    assert problems_of(open=[week], closed=[saturdays, sundays]) == [], "nor the same days of the week"
+    ((_, sentence, _, _),) = problems_of(open=[week], closed=[saturdays, of_dates("2030-12-01 to 2030-12-31")])
+    assert sentence.startswith("2030-12-07 is in `closed` twice"), "the first Saturday"
+
+
 def test_rule_22_a_year_later_what_was_right_does_not_stop_the_bot():
     document = {"calendars": {"sale": {"zone": "UTC", "open": [{"dates": "2030-11-30"}]}}}
     assert read_organisation(document, date(2032, 1, 1)).organisation is None

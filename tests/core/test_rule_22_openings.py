@@ -15,7 +15,7 @@ from core.releases.calendar import ALL_DAYS, Calendar, Span
 from core.releases.decide import next_wake
 from core.releases.events import PauseRequested, PromoteRequested, TimePassed, WorldChanged
 from core.releases.pipeline import Group, Pipeline
-from core.releases.why import why
+from core.releases.why import moves_at, why
 from core.releases.world import Freeze, World
 from tests.core.line import ANN, BOB, EVE, START, WORLD, Line, in_other_world, pipeline
 
@@ -87,9 +87,36 @@ def test_rule_22_a_window_nobody_knows_is_not_open():
     (reason,) = line.why("1.1")
     assert "its window office is not known" in reason.sentence
     assert reason.clears_at is None
+    assert next_wake(line.state, line.world, line.now) is None, "time alone does not mend it"
     line.world = in_other_world(WORLD, calendars={"office": daily("09:00", "10:00")})
     line.hears(WorldChanged())
     assert line.kinds("1.1") == ["turn"]
+
+
+def test_rule_22_windows_that_are_never_open_together_say_when_each_opens_and_never_that_it_moves():
+    line = waiting(with_window(daily("10:00", "12:00"), daily("12:00", "13:00", "quiet")))
+    (found,) = why(line.state, line.world, line.now)
+    assert [reason.clears_at for reason in found.reasons] == [START + HOUR, START + 3 * HOUR]
+    assert found.moves_at is None
+    assert next_wake(line.state, line.world, line.now) is None
+    assert line.refuses(PromoteRequested(by=ANN)).endswith(
+        "can clear it. That clears by itself at 2026-03-02 10:00 UTC."
+    )
+
+
+def test_rule_22_a_stage_without_a_window_is_not_woken_for_that_of_another():
+    line = Line(with_window(daily("14:00", "16:00")))
+    line.hears(PauseRequested(by=EVE, reason="look", duration=9 * HOUR))
+    line.announces("1.1")
+    assert line.occupant("beta") == ("", "")
+    assert next_wake(line.state, line.world, line.now) == START + 9 * HOUR
+
+
+def test_rule_22_a_move_that_takes_more_looks_than_may_be_is_not_promised():
+    line = waiting(with_window(daily("14:00", "16:00")))
+    asked = (line.state, line.release("1.1"), line.state.definition.by_name["one-box"], line.world, line.now)
+    assert moves_at(*asked, looks=1) is None, "the window opens at 14:00, but then it is not its turn yet"
+    assert moves_at(*asked, looks=3) == moves_at(*asked) is not None
 
 
 def test_rule_22_a_rollback_is_never_held_by_a_window():
@@ -204,6 +231,15 @@ def test_rule_22_a_release_that_comes_during_a_freeze_is_told_and_not_of_its_pas
 def test_rule_22_a_freeze_of_a_team_or_a_part_holds_that(freeze: dict[str, Any], holds: bool):
     line = waiting(pipeline(), frozen(Freeze("f", START, None, **freeze)))
     assert ("frozen" in line.kinds("1.1")) is holds
+
+
+def test_rule_22_a_freeze_of_others_wakes_nobody_here():
+    line = waiting(pipeline(), frozen())
+    line.hears(PauseRequested(by=EVE, reason="look", duration=9 * HOUR))
+    before = next_wake(line.state, line.world, line.now)
+    of_others = Freeze("f", START + MINUTE, START + 2 * MINUTE, teams=frozenset({"other"}))
+    assert next_wake(line.state, frozen(of_others), line.now) == before
+    assert next_wake(line.state, frozen(replace(of_others, teams=frozenset())), line.now) == START + MINUTE
 
 
 def test_rule_22_when_the_freeze_ends_outside_the_window_it_waits_for_the_window():

@@ -87,6 +87,16 @@ def test_rule_08_an_alarm_nobody_defined_acts_by_its_scope():
     assert line.occupant("wave-2") == ("1.1", "rolling_back")
 
 
+def test_rule_09_an_alarm_nobody_defined_holds_the_entries_it_speaks_of():
+    line = two_waves()
+    line.alarm("something odd", scope=Scope(ScopeKind.STAGE, "wave-2"))
+    line.deploys()
+    line.announces("1.2")
+    line.deploys()
+    line.passes(HOUR)
+    assert "the alarm something odd is red for 1 h" in [r.sentence for r in line.why("1.2", "wave-2")]
+
+
 def test_rule_08_an_alarm_over_nothing_acts_on_nothing():
     line = two_waves()
     line.alarm("something odd", scope=Scope(ScopeKind.STAGE, "elsewhere"))
