@@ -8,27 +8,60 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any, Protocol
 
 from core.releases.state import PipelineState, Stopped
 from simulator.errors import Refused
-from simulator.people import NotSeen, Seen
+from simulator.people import NotSeen, Seen, Simulator
 from simulator.seen import AppSilent
 from tests.chaos.company import VOICES, service
 from tests.chaos.judging import LAST, Told
-from tests.chaos.storm import Storm, until
+from tests.chaos.storm import until
 from tests.scenarios.kit import key_of
 from tests.scenarios.props import digest
 
 LIVE_MOST = 3
 
 
+class Scene(Protocol):
+    """What people and machines stand in front of."""
+
+    @property
+    def seed(self) -> str:
+        """By which dice."""
+
+    @property
+    def simulator(self) -> Simulator:
+        """The workspace."""
+
+    states: dict[str, PipelineState]
+    tally: Counter[str]
+    troubles: list[str]
+
+    async def ask(self, method: str, path: str, body: Any = None, *, key: str = "", token: str = "") -> tuple[int, Any]:
+        """A request, asked again until it is answered; without a token it is the operator's."""
+
+    async def look(self) -> None:
+        """Bring `states` up to date."""
+
+    async def breathe(self) -> None:
+        """Let some time pass."""
+
+    def database_says(self, statement: str) -> Sequence[Any]:
+        """What the database answers to a statement."""
+
+
 @dataclass
 class Crowd:
     """Everybody who asks something of Andon."""
 
-    storm: Storm
+    storm: Scene
+    in_slack: float = 0.5
+    """How many of those who could also do it in a shell do it in Slack."""
     tokens: dict[str, str] = field(default_factory=dict)
     told: Told = field(default_factory=Told)
     red: dict[str, str] = field(default_factory=dict)
@@ -46,7 +79,7 @@ class Crowd:
 
     async def live(self, number: int) -> None:
         """All that happens around one service, until it is over."""
-        name, dice = service(number), random.Random(f"{self.storm.weather.seed}/{number}")
+        name, dice = service(number), random.Random(f"{self.storm.seed}/{number}")
         while not self.is_over:
             await asyncio.sleep(dice.uniform(0.2, 1.0))
             if (state := self.storm.states.get(name)) is not None:
@@ -135,7 +168,7 @@ class Crowd:
         """A pause of some seconds, with a reason that nobody else gives; in Slack or in a shell."""
         reason = f"cord {name} {self._next(name)} pulled"
         text = f"pause {name} for {dice.randrange(1, 3)}m {reason}"
-        if dice.random() < 0.5:
+        if dice.random() >= self.in_slack:
             await self.say(name, who, text)
             return
         self.storm.tally["commands"] += 1
@@ -150,7 +183,7 @@ class Crowd:
         """By the button on the card, or by words."""
         release = state.released(state.approvals[-1].release)
         card = self.card(name, release.version)
-        if card is None or "Approve" not in card.buttons or dice.random() < 0.5:
+        if card is None or "Approve" not in card.buttons or dice.random() >= self.in_slack:
             await self.say(name, who, f"approve {name} {release.version}")
             return
         with contextlib.suppress(AppSilent, NotSeen, Refused):
@@ -184,7 +217,7 @@ class Crowd:
     async def calm_down(self, within: float) -> None:
         """The storm is over: everybody mends what stands still, and one last release goes everywhere."""
         storm = self.storm
-        names = [service(number) for number in range(storm.weather.services)]
+        names = sorted(storm.states)
         await asyncio.gather(*(self.resolve(name) for name in names))
         await asyncio.gather(*(self.announce(name, version=LAST) for name in names))
         done = await asyncio.gather(*(self._bring_home(name, within) for name in names))
@@ -206,7 +239,7 @@ class Crowd:
                 if last is not None and request.release == last.id:
                     await self.say(name, who, f"approve {name} {LAST}")
             await self.tidy(name, state, who)
-            await asyncio.sleep(0.7)
+            await self.storm.breathe()
         return False
 
     async def until_at_rest(self, within: float) -> bool:

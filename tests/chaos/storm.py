@@ -229,11 +229,9 @@ class Storm:
 
     # ---- asking -----------------------------------------------------------------------------------------------------
 
-    async def ask(
-        self, method: str, path: str, body: Any = None, *, key: str = "", token: str = ADMIN
-    ) -> tuple[int, Any]:
+    async def ask(self, method: str, path: str, body: Any = None, *, key: str = "", token: str = "") -> tuple[int, Any]:
         """A request to one of the replicas, and again, to any, until it is answered for good: not 5xx."""
-        headers = {"Authorization": f"Bearer {token}"} | ({"Idempotency-Key": key} if key else {})
+        headers = {"Authorization": f"Bearer {token or ADMIN}"} | ({"Idempotency-Key": key} if key else {})
         give_up_at = time.monotonic() + UNANSWERED_MOST
         while True:
             port = self.dice.choice(self.replicas).port
@@ -252,6 +250,15 @@ class Storm:
         """Ask the world outside how things really are."""
         async with self.session.request(method, f"{self.outside_url}/{path}", json={}) as answer:
             return await answer.json()
+
+    @property
+    def seed(self) -> str:
+        """By which dice."""
+        return self.weather.seed
+
+    async def breathe(self) -> None:
+        """Let some time pass."""
+        await asyncio.sleep(0.7)
 
     def database_says(self, statement: str) -> list[Any]:
         """What the database holds, past everybody."""
