@@ -25,6 +25,8 @@ from tests.scenarios.kit import key_of
 from tests.scenarios.props import digest
 
 LIVE_MOST = 3
+UNSURE = ("Nothing was recorded", "not known")
+"""What an answer says that does not promise anything: whoever gave it may have been killed before it was recorded."""
 
 
 class Scene(Protocol):
@@ -173,11 +175,12 @@ class Crowd:
             return
         self.storm.tally["commands"] += 1
         try:
-            await self.storm.simulator.person(who).types(f"#{name}", f"/release {text}", wait=False)
+            answer = await self.storm.simulator.person(who).types(f"#{name}", f"/release {text}", wait=False)
         except AppSilent:
             self.told.unsure.append((name, reason))
         else:
-            self.told.said.append((name, reason))
+            is_unsure = any(words in answer for words in UNSURE)
+            (self.told.unsure if is_unsure else self.told.said).append((name, reason))
 
     async def approve(self, name: str, state: PipelineState, who: str, dice: random.Random) -> None:
         """By the button on the card, or by words."""

@@ -48,8 +48,7 @@ EVERYTHING: Mapping[str, int] = {"kill": 10, "freeze": 4, "cut": 2, "restart_dat
 class Weather:
     """How long, how bad, and by which dice. `blows`: how often each kind, against the others.
 
-    `looks` and `is_fenced` are for mistakes to be caught: a deployer that forgets to look first, an outbox that does
-    not mind whose claim it ends.
+    `looks` is False for a mistake to be caught: a deployer that forgets to look first.
     """
 
     seconds: float
@@ -60,7 +59,6 @@ class Weather:
     """Seconds from one blow to the next."""
     blows: Mapping[str, int] = field(default_factory=lambda: EVERYTHING)
     looks: bool = True
-    is_fenced: bool = True
 
 
 @dataclass
@@ -125,7 +123,6 @@ class Storm:
             "database_url": self.line.url(self.database), "outside": self.outside_url, "admin_token": ADMIN,
             "bot_token": app.bot_token, "app_token": app.app_token, "slack_api_url": self.simulator.api_url,
             "clock_off": round(self.dice.uniform(-1, 1), 2), "looks": self.weather.looks,
-            "is_fenced": self.weather.is_fenced,
         }  # fmt: skip
 
     def logs(self) -> str:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import random
+import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -240,9 +241,16 @@ async def sailed(
     database: str = "",
     replicas: int = 1,
     deployer: Callable[[OutsideWorld], Deployer] = ScriptedDeployer,
+    mistake: str = "",
 ) -> tuple[list[str], Mapping[str, Any]]:
-    """A voyage of so many releases; what was wrong at its end, and the figures."""
+    """A voyage of so many releases; what was wrong at its end, and the figures.
+
+    `mistake` is SQL that spoils the SQLite database, for a mistake to be caught.
+    """
     async with _aboard(path, seed, database, replicas, deployer) as voyage:
+        if mistake:
+            with contextlib.closing(sqlite3.connect(path / "andon.db")) as connection:
+                connection.executescript(mistake)
         crowd = Crowd(voyage, in_slack=0)
         await crowd.arrive()
         await voyage.look()
