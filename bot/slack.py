@@ -27,7 +27,7 @@ from commands.subjects import Subject, decode
 from commands.words import heard_in_slack
 from core.errors import AndonError, PortError, UsageError
 from core.releases.world import Actor
-from storage.errors import StorageError
+from storage.errors import OutcomeUnknown, StorageError
 
 log = logging.getLogger("andon.slack")
 
@@ -319,6 +319,11 @@ class SlackFace:
     def _unrecorded(self, body: Payload, trouble: Exception) -> Reply:
         code = reference(delivery(body))
         log.warning("Not recorded (reference %s): %s %s", code, type(trouble).__name__, trouble)
+        if isinstance(trouble, OutcomeUnknown):
+            return _trouble(
+                "The database was lost while it answered, and it is not known whether this was recorded"
+                f" (reference {code}): `/release status` shows it."
+            )
         return _trouble(f"Nothing was recorded, nothing was started. Try again (reference {code}).")
 
     async def _answer_late(self, body: Payload, task: asyncio.Future[Reply], where: Place) -> None:

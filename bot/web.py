@@ -25,7 +25,7 @@ from commands.desk import Ask, Desk
 from commands.words import heard_in_shell
 from core.errors import CommandRefused, PermanentError, TransientError
 from core.releases.world import Actor, Via
-from storage.errors import StorageError
+from storage.errors import OutcomeUnknown, StorageError
 
 log = logging.getLogger("andon.web")
 
@@ -241,6 +241,9 @@ async def _problems(request: web.Request, handler: Handler) -> web.StreamRespons
     except PermanentError as error:
         return _problem(422, error.message)
     except TransientError as error:
+        return _problem(503, error.message)
+    except OutcomeUnknown as error:
+        log.warning("It is not known what was recorded: the database was lost while it answered")
         return _problem(503, error.message)
     except StorageError as error:
         log.warning("Nothing was recorded: %s", type(error).__name__)

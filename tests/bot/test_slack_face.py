@@ -9,7 +9,7 @@ import pytest
 from bot.slack import Limits
 from core.releases.events import ApproveRequested, PauseRequested, RollbackRequested
 from simulator.people import AppSilent
-from storage.errors import StorageUnavailable
+from storage.errors import OutcomeUnknown, StorageUnavailable
 from tests import samples
 from tests.bot.slack_office import office
 from tests.bot.slack_stage import section
@@ -90,6 +90,15 @@ async def test_while_the_database_is_down_the_answer_says_that_nothing_happened(
         assert answer.text.startswith("Nothing was recorded, nothing was started. Try again (reference ")
         assert answer.message.ephemeral
         assert o.floor.acts == []
+
+
+async def test_where_nobody_knows_what_was_recorded_the_answer_does_not_say_that_nothing_was(by):
+    async with office(by=by) as o:
+        o.floor.breaks = OutcomeUnknown()
+        answer = await o.ann.types("#checkout", "/release pause checkout prices look wrong")
+
+        assert "it is not known whether this was recorded" in answer.text
+        assert "Nothing was recorded" not in answer.text
 
 
 async def test_what_takes_too_long_is_answered_in_time_and_again_when_it_is_known():
