@@ -13,7 +13,7 @@ from bot.deployers import Deployers
 from bot.engine import Engine
 from bot.outbox import Again, Claimed, Delivered, Done
 from core.errors import ArtifactMissing, PermanentError, TransientError
-from core.ports import Deployer, DeploymentRef, DeploymentRequest, DeploymentStatus, Outcome
+from core.ports import Deployer, DeploymentRef, DeploymentRequest, DeploymentStatus, Outcome, RunningVersion
 from core.releases.effects import CancelDeployment, FollowDeployment, ObserveTarget, StartDeployment
 from core.releases.events import (
     DeploymentCancelled,
@@ -142,10 +142,20 @@ class Deployments:
     async def look(self, pipeline: str, target: str, deployer: str, settings: str) -> None:
         """Report what a target really runs [27]."""
         seen = await self._deployer(pipeline, deployer, settings).running_version(target)
+        if self._is_as_recorded(pipeline, target, seen):
+            return
         event = RunningVersionObserved(
             target=target, digest=seen.digest, version=seen.version or "", is_mixed=seen.is_mixed
         )
         await self._engine.submit(pipeline, event)
+
+    def _is_as_recorded(self, pipeline: str, target: str, seen: RunningVersion) -> bool:
+        """Whether there is nothing to report: targets are looked at each minute, and nearly all are as they were."""
+        state = self._engine.pipelines().get(pipeline)
+        known = next((t for t in state.targets if t.name == target), None) if state is not None else None
+        if known is None or known.drift or seen.is_mixed:
+            return False
+        return seen.digest == (known.current.digest if known.current is not None else None)
 
     # ---- judging ----------------------------------------------------------------------------------------------------
 

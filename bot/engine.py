@@ -89,6 +89,8 @@ class Engine:
         self._replica = replica if store.shared is None else store.shared.replica
         self._versions: dict[str, int] = {}
         self._longest_gap = longest_gap
+        self.definitions_changed = 0
+        """Counts the changes of definitions, for whoever keeps something made of them."""
         self._tidy_at = 0.0
         self._states: dict[str, PipelineState] = {}
         self._world = World()
@@ -328,6 +330,9 @@ class Engine:
             # Somebody may be walking over the old mapping.
             self._states = dict(sorted({**self._states, **new}.items()))
         for pipeline_id, known in changed.items():
+            before = self._states.get(pipeline_id)
+            if before is None or before.definition is not known.state.definition or pipeline_id in new:
+                self.definitions_changed += 1
             self._states[pipeline_id] = known.state
             self._versions[pipeline_id] = known.head.version
             if known.wake_at is None:

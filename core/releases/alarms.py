@@ -194,22 +194,7 @@ class Routed:
     event: AlarmReported | HeartbeatHeard
 
 
-def route(report: AlarmReport, definitions: Iterable[Pipeline], now: datetime) -> tuple[Routed, ...]:
-    """The events a report means; empty if it matches no pipeline: then it is kept, shown and acts on nothing [8]."""
-    pipelines = tuple(definitions)
-    named = _named(report, pipelines)
-    named_ids = {pipeline.id for pipeline in named}
-    routed = tuple(
-        Routed(pipeline.id, event)
-        for pipeline in pipelines
-        for alarm in pipeline.alarms
-        if alarm.source == report.source
-        and (event := _event(report, alarm, now, is_named=pipeline.id in named_ids)) is not None
-    )
-    return routed or tuple(Routed(pipeline.id, _implicit(report, pipeline, now)) for pipeline in named)
-
-
-def _event(
+def meant_event(
     report: AlarmReport, alarm: Alarm, now: datetime, *, is_named: bool
 ) -> AlarmReported | HeartbeatHeard | None:
     """What a report says of one defined alarm of its source; `is_named` if its labels name the alarm's pipeline."""
@@ -240,14 +225,7 @@ def _name(report: AlarmReport) -> str:
     return report.labels.get("alarm") or report.labels.get("alertname", "")
 
 
-def _named(report: AlarmReport, pipelines: tuple[Pipeline, ...]) -> tuple[Pipeline, ...]:
-    """The pipelines that the labels `pipeline` or `service` of a report name."""
-    service, name = report.labels.get("service", ""), report.labels.get("pipeline", "")
-    exactly = tuple(p for p in pipelines if name and p.id in (name, f"{service}/{name}"))
-    return exactly or tuple(p for p in pipelines if service and service in (p.service, p.id))
-
-
-def _implicit(report: AlarmReport, pipeline: Pipeline, now: datetime) -> AlarmReported:
+def implicit_event(report: AlarmReport, pipeline: Pipeline, now: datetime) -> AlarmReported:
     """The report as an alarm nobody defined. Its name tells scopes apart and is never that of a defined alarm."""
     scope = _scope(report, pipeline)
     name = report.title[:MAX_NAME] or "unnamed alarm"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -24,16 +25,20 @@ from core.releases.alarms import (
     applied,
     becomes_unknown_at,
     reading_state,
-    route,
     unknown_from,
 )
 from core.releases.events import AlarmReported, HeartbeatHeard
 from core.releases.pipeline import SERVICE, Alarm, Pipeline, Scope, ScopeKind, Stage, Target
+from core.releases.routes import Routes
 from core.releases.state import AlarmReading, PipelineState
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 RED, OK, UNKNOWN = AlarmState.ALARM, AlarmState.OK, AlarmState.UNKNOWN
 WATCHDOG = (("alertname", "Watchdog"), ("cluster", "eu"))
+
+
+def route(report: AlarmReport, pipelines: Iterable[Pipeline], now: datetime) -> tuple[Routed, ...]:
+    return Routes(pipelines).route(report, now)
 
 
 def at(minutes: float) -> datetime:
