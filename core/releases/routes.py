@@ -34,7 +34,7 @@ class Routes:
                 self._by_label.setdefault(min(labels, key=how_many.__getitem__), []).append(place)
 
     def route(self, report: AlarmReport, now: datetime) -> tuple[Routed, ...]:
-        """The events a report means; empty if it matches no pipeline: it is kept then, shown, and acts on nothing [8]."""
+        """The events a report means; empty if it matches no pipeline: it is kept, shown, and acts on nothing [8]."""
         named = self._named(report)
         places = {place for label in report.labels.items() for place in self._by_label.get((report.source, *label), ())}
         places |= {(number, at) for number in named for at in range(len(self._pipelines[number].alarms))}
