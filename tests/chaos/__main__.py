@@ -24,7 +24,7 @@ A_VOYAGE = 12
 
 
 def main() -> int:
-    """Read SECONDS and SEED, and let it storm."""
+    """Sail, then let it storm; the exit code."""
     seconds = float(os.environ.get("STORM") or 300)
     seed = os.environ.get("SEED") or str(int(time.time()))
     logging.disable(logging.CRITICAL)

@@ -16,7 +16,7 @@ BLOWS = {"kill": 4, "freeze": 1, "cut": 1, "trouble_slack": 1}
 
 @pytest.mark.slow
 async def test_a_short_storm_loses_nothing_and_doubles_nothing(tmp_path: Path, postgres: Server) -> None:
-    weather = Weather(seconds=10, seed="a short storm", services=2, bake="1s", every=(1.5, 3), blows=BLOWS)
+    weather = Weather(seconds=8, seed="a short storm", services=2, bake="1s", every=(1.5, 3), blows=BLOWS)
     verdict = await weathered(tmp_path, postgres, weather, print)
     assert verdict.wrong == [], verdict.figures
     assert verdict.figures["kills"] >= 1
