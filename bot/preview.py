@@ -20,7 +20,6 @@ from bot.messages import decided, paged, paged_directly, told
 from bot.modals import modal
 from bot.render import Message, Templates
 from commands.subjects import Subject
-from commands.words import nearest
 from core.errors import AndonError
 from core.ports import AlarmState, TestOutcome
 from core.releases.decide import decide, new_pipeline, next_wake
@@ -34,6 +33,7 @@ from core.releases.events import (
     StageTestReported,
     TimePassed,
 )
+from core.releases.likeness import most_like
 from core.releases.pipeline import (
     Alarm,
     ApprovalRule,
@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
         sys.stdout.write("\n".join(templates.names()) + "\n")
         return 0
     if arguments.template not in templates.names():
-        near = nearest(arguments.template, templates.names()) or templates.names()
+        near = most_like(arguments.template, templates.names()) or templates.names()
         sys.stderr.write(f"There is no template {arguments.template}. There is {', '.join(near)}.\n")
         return 2
     try:

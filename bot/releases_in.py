@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Protocol, runtime_checkable
 
@@ -13,6 +12,7 @@ from bot.deployers import Deployers
 from bot.engine import Answer, Engine
 from core.errors import CommandRefused, PermanentError
 from core.releases.events import ReleaseAnnounced
+from core.releases.likeness import most_like
 from core.releases.state import Change, PipelineState
 from core.releases.words import listed
 from core.releases.world import Actor
@@ -115,7 +115,7 @@ def _pipeline(engine: Engine, service: str) -> PipelineState:
         raise UnknownService(
             f"{service} has several pipelines.", mend=f"Name one: {listed((s.id for s in of_service), 'or')}."
         )
-    near = get_close_matches(service, states, n=3, cutoff=0.5)
+    near = most_like(service, states)
     mend = f"Did you mean {listed(near, 'or')}?" if near else f"There is {listed(sorted(states)) or 'none yet'}."
     raise UnknownService(f"There is no service {service}.", mend=mend)
 

@@ -8,11 +8,12 @@ from zoneinfo import ZoneInfo
 
 from commands.intents import ForAll, Intent
 from commands.pieces import Hearing, pipelines_named, take_length, take_named, take_reason, unknown
-from commands.words import listed, nearest, shorten
+from commands.words import listed, shorten
 from core.errors import UsageError
 from core.releases.calendar import instant
 from core.releases.calendar_parts import is_zone, nearest_zone
 from core.releases.freezing import Covered, FreezeRequested, UnfreezeRequested
+from core.releases.likeness import most_like
 from core.releases.state import PipelineState
 
 _ZONE = r"(?:\s?(?P<zone>Z|UTC|[A-Za-z]+(?:/[A-Za-z0-9_+-]+)+))?"
@@ -88,7 +89,7 @@ def _unknown(h: Hearing, teams: list[str]) -> UsageError:
     if not h.words:
         return UsageError("What? A service, a team, or everything.", mend=h.form.right_form)
     names = sorted({*teams, *(state.definition.service for state in h.pipelines.values()), "everything"})
-    near = nearest(h.words.next, names)
+    near = most_like(h.words.next, names)
     offer = f" Did you mean {listed(near, 'or')}?" if near else ""
     message = f"There is no service or team “{shorten(h.words.next)}”.{offer}"
     return UsageError(message, mend=h.form.right_form)
@@ -108,7 +109,7 @@ def _take_place(h: Hearing, service: str, team: str) -> str:
     if not h.words:
         raise UsageError(f"In which stage or group? There is {listed(names, most=12)}.", mend=h.form.right_form)
     what = service or team or "Everything"
-    error = unknown("stage or group", h.words.next, nearest(h.words.next, names), listed(names, most=12), what)
+    error = unknown("stage or group", h.words.next, most_like(h.words.next, names), listed(names, most=12), what)
     error.mend += " If “in” begins your reason, put the reason in quotes."
     raise error
 

@@ -33,7 +33,7 @@ from commands.pieces import (
     version_of_thread,
     versions_of,
 )
-from commands.words import Words, listed, nearest, shorten
+from commands.words import Words, listed, shorten
 from core.errors import UsageError
 from core.releases.events import (
     AcknowledgeRequested,
@@ -49,6 +49,7 @@ from core.releases.events import (
     RetryRequested,
     RollbackRequested,
 )
+from core.releases.likeness import most_like
 from core.releases.state import PipelineState
 from core.releases.world import Actor
 
@@ -183,7 +184,7 @@ def _reconcile(h: Hearing) -> Intent:
         raise UsageError(said, mend=h.form.right_form)
     names = [target.name for target in state.targets]
     target = h.words.take_name(names)
-    if not target and h.words and " " not in h.words.rest and (near := nearest(h.words.rest, names)):
+    if not target and h.words and " " not in h.words.rest and (near := most_like(h.words.rest, names)):
         # One word alone that is almost a target is a slip, not a reason.
         raise unknown("target", h.words.rest, near, listed(names, most=8), state.id)
     reason = take_reason(h) if h.words else ""
@@ -348,7 +349,7 @@ def _form(h: Hearing) -> Form:
     if service := h.words.take_name(subjects(h.pipelines)):
         mend = f"Try `/release status {service}` or `/release why {service}`; `/release help` lists all."
         raise UsageError(f"What about {service}?", mend=mend)
-    near = nearest(word, VERBS)
+    near = most_like(word, VERBS)
     offer = f" Did you mean {listed(near, 'or')}?" if near else ""
     raise UsageError(f"I do not know “{shorten(typed)}”.{offer}", mend="`/release help` lists what I understand.")
 

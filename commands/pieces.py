@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from commands.intents import Intent
-from commands.words import KEYWORDS, Words, listed, nearest, shorten
+from commands.words import KEYWORDS, Words, listed, shorten
 from core.errors import UsageError
+from core.releases.likeness import most_like
 from core.releases.state import PipelineState
 from core.releases.world import Actor
 
@@ -124,7 +125,7 @@ def take_named(h: Hearing) -> str:
 def _no_such_service(h: Hearing) -> UsageError:
     if not h.words:
         return UsageError("Which service?", mend=h.form.right_form)
-    near = nearest(h.words.next.strip("#.,;:!?"), sorted(set(subjects(h.pipelines).values())))
+    near = most_like(h.words.next.strip("#.,;:!?"), sorted(set(subjects(h.pipelines).values())))
     offer = f" Did you mean {listed(near, 'or')}?" if near else ""
     message = f"There is no service “{shorten(h.words.next)}”.{offer}"
     return UsageError(message, mend="`/release status` lists all.")
@@ -164,7 +165,7 @@ def take_version(h: Hearing, state: PipelineState) -> str:
     if version := h.words.take_name(known):
         return version
     typed = h.words.quoted() or h.words.next
-    raise unknown("version", typed, nearest(typed, known), listed(known) or "none yet", state.id)
+    raise unknown("version", typed, most_like(typed, known), listed(known) or "none yet", state.id)
 
 
 def take_version_before_reason(h: Hearing, state: PipelineState) -> str:
@@ -175,7 +176,7 @@ def take_version_before_reason(h: Hearing, state: PipelineState) -> str:
         h.words.rest = before  # in quotes and alone, it is the reason
         version = ""
     if not version and not h.words.quoted() and _looks_like_a_version(h.words.next, known):
-        raise unknown("version", h.words.next, nearest(h.words.next, known), listed(known) or "none yet", state.id)
+        raise unknown("version", h.words.next, most_like(h.words.next, known), listed(known) or "none yet", state.id)
     return version or version_of_thread(h, state)
 
 
@@ -183,7 +184,7 @@ def _looks_like_a_version(word: str, known: tuple[str, ...]) -> bool:
     if not any(letter.isdigit() for letter in word):
         return False
     shape = re.fullmatch(r"v?\d+(\.\d+)+[\w.+-]*|(?=\w*\d)[0-9a-f]{7,64}", word, re.IGNORECASE)
-    return shape is not None or bool(nearest(word, known, 1))
+    return shape is not None or bool(most_like(word, known, 1))
 
 
 def take_stage(h: Hearing, state: PipelineState) -> str:
@@ -195,7 +196,7 @@ def take_stage(h: Hearing, state: PipelineState) -> str:
         return stage
     typed = h.words.next
     waves = [stage.name for stage in state.definition.stages if stage.group == typed]
-    raise unknown("stage", typed, tuple(waves) or nearest(typed, names), listed(names, most=12), state.id)
+    raise unknown("stage", typed, tuple(waves) or most_like(typed, names), listed(names, most=12), state.id)
 
 
 def take_scope(h: Hearing, state: PipelineState) -> str:
@@ -206,7 +207,7 @@ def take_scope(h: Hearing, state: PipelineState) -> str:
         raise UsageError(f"In which stage or group? {state.id} has {listed(names, most=12)}.", mend=h.form.right_form)
     if scope := h.words.take_name([*names, *(target.name for s in stages for target in s.targets)]):
         return scope
-    error = unknown("stage or group", h.words.next, nearest(h.words.next, names), listed(names, most=12), state.id)
+    error = unknown("stage or group", h.words.next, most_like(h.words.next, names), listed(names, most=12), state.id)
     error.mend += " If “in” begins your reason, put the reason in quotes."
     raise error
 

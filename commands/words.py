@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import heapq
 import html
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from difflib import get_close_matches
 from itertools import islice
 
-COMPARED = 100
+from core.releases.likeness import QUOTES, fold
+
 KEYWORDS = frozenset({"in", "to", "for", "everywhere", "last"})
 """Words of the grammar; a name like one of them must stand in quotes."""
-QUOTES = "\"'“”„‟«»‘’‚`"
 _CLOSING = {"“": "”“", "„": "“”", "‟": "”", "«": "»", "»": "«", "‘": "’‘", "‚": "‘’"}
 _PUNCTUATION = ".,;:!?"
-_DASHES = re.compile("[‐‑‒–—―−﹘﹣－]")
 _TOKEN = re.compile(r"<([^<>]*)>")
 _ADDRESSED = re.compile(r"^(?:<@[^<>]*>|@?andon\b(?!-)|/release\b)[\s:,]*", re.IGNORECASE)
 
@@ -54,30 +49,6 @@ def _meant(token: str, name_of: Callable[[str], str]) -> str:
 def shorten(word: str, length: int = 60) -> str:
     """A word as it can be repeated in an answer."""
     return word if len(word) <= length else word[: length - 1] + "…"
-
-
-@functools.lru_cache(maxsize=32_768)
-def fold(name: str) -> str:
-    """A name without what keyboards and phones change: case, dashes, quotes, width."""
-    return _DASHES.sub("-", unicodedata.normalize("NFKC", name)).casefold().strip(QUOTES)
-
-
-def nearest(word: str, names: Iterable[str], count: int = 3) -> tuple[str, ...]:
-    """The names most like a word, best first; empty where none is."""
-    wanted = fold(word[:80])
-    by_fold: dict[str, str] = {}
-    for name in names:
-        by_fold.setdefault(fold(name), name)
-    likely: Iterable[str] = by_fold
-    if len(by_fold) > COMPARED:
-        # Comparing letter by letter is slow; among thousands only those that share pairs of letters are compared.
-        pairs = _pairs(wanted)
-        likely = heapq.nlargest(COMPARED, by_fold, key=lambda name: len(pairs & _pairs(name)) - len(name) / 100)
-    return tuple(by_fold[found] for found in get_close_matches(wanted, likely, n=count, cutoff=0.6))
-
-
-def _pairs(name: str) -> set[str]:
-    return {name[at : at + 2] for at in range(len(name) - 1)}
 
 
 def listed(names: Sequence[str], last: str = "and", most: int = 5) -> str:

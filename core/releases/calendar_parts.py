@@ -12,7 +12,8 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from core.releases.calendar import ALL_DAYS, HORIZON_DAYS, Calendar, Span, next_closed, next_open
-from core.releases.problems import Path, Problem, Strict, described, nearest, refusal, shown
+from core.releases.likeness import most_like
+from core.releases.problems import Path, Problem, Strict, described, refusal, shown
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MIDNIGHT = time(0, 0)
@@ -41,10 +42,8 @@ def _zone(value: str) -> str:
 
 def nearest_zone(value: str) -> str:
     """The mend for a zone that does not exist."""
-    places = {zone.lower(): zone for zone in _PLACES}
-    near = nearest(value.lower(), places)
-    found = re.search("`(.+)`", near)
-    return near.replace(found[1], places[found[1]]) if found and near.startswith("did") else "write `Europe/Dublin`"
+    near = most_like(value, _PLACES, 1)
+    return f"did you mean `{near[0]}`?" if near else "write `Europe/Dublin`"
 
 
 def _time_of_day(value: object) -> time:

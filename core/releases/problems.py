@@ -5,12 +5,13 @@ from __future__ import annotations
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
+
+from core.releases.likeness import most_like
 
 Path = tuple[str | int, ...]
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -106,7 +107,7 @@ def shown(text: str, limit: int = 60) -> str:
 def nearest(word: str, known: Iterable[str], *, otherwise: str = "") -> str:
     """The mend for a name that does not exist: the one probably meant, else what there is."""
     names = sorted(set(known))
-    close = get_close_matches(word.lower()[:100], names, n=1, cutoff=0.6)
+    close = most_like(word, names, 1)
     if close:
         return f"did you mean `{close[0]}`?"
     if names:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from difflib import get_close_matches
 from typing import assert_never
 
+from core.releases.likeness import most_like
 from core.releases.pipeline import Pipeline, Scope, ScopeKind
 from core.releases.state import Release
 
@@ -43,7 +43,7 @@ def listed(names: Iterable[str], last: str = "and") -> str:
 def nearest(word: str, known: Iterable[str]) -> str:
     """A sentence that offers the nearest right words, or all of them where they are few; empty if there are none."""
     names = list(dict.fromkeys(known))
-    close = get_close_matches(word, names, n=3, cutoff=0.5)
+    close = most_like(word, names)
     if close:
         return f"Did you mean {listed(close, 'or')}?"
     return f"There is {listed(names[:8])}{' and more' if len(names) > 8 else ''}." if names else ""
