@@ -547,3 +547,10 @@ def test_the_title_carries_what_people_should_read_first():
 def test_a_report_that_matches_nothing_speaks_to_nobody_8():
     assert route(said(alertname="Backups", service="warehouse"), [a_pipeline(ERRORS)], NOON) == ()
     assert route(said(), [], NOON) == ()
+
+
+def test_an_alarm_of_another_source_is_not_meant_even_by_a_report_that_names_its_service_and_fits_8():
+    fits = said(title="errors", service="checkout", alertname="HighErrors", env="production")
+    assert only(route(fits, [a_pipeline(ERRORS)], NOON)).alarm == "errors"
+    event = only(route(fits, [a_pipeline(replace(ERRORS, source="canary"))], NOON))
+    assert (event.alarm, event.scope) == ("errors from alertmanager", SERVICE)
