@@ -34,7 +34,7 @@ class Answer:
         """Return the page protocol's `outcome`."""
         if self.answered:
             return {"answered": True}
-        text = "No connection of the app is open" if self.reason == "not_connected" else NOT_RESPONDING
+        text = f"{NOT_RESPONDING}: it is not connected" if self.reason == "not_connected" else NOT_RESPONDING
         return {"answered": False, "reason": self.reason, "text": text}
 
 

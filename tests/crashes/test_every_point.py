@@ -78,7 +78,7 @@ def test_the_story_goes_as_it_should(reference: Reference, record_property: Call
     assert len(ending.deployed) == len(set(ending.deployed)) + 1, "only the failed rollback of box-1 was begun again"
     assert ending.overlaps == ()
     assert ending.open_effects == (0, 0)
-    assert ending.broken_chains == {"shop": None}
+    assert ending.broken_chains == {"shop": None, "(organisation)": None}
     kinds = {name.split(":")[2] for name in reference.points if name.startswith("deliver")}
     assert kinds == {
         "StartDeployment", "FollowDeployment", "CancelDeployment", "RunStageTest", "RefreshCard", "Tell", "Page",

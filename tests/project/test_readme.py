@@ -23,6 +23,7 @@ ON_A_DESK = (
     "andon --help",
     "cp -r examples/shop/andon my-config",
     "andon check my-config",
+    "andon simulate my-config/pipelines/shop.yaml --deployments 1000",
     "andon manifest",
     "andon preview card",
 )
@@ -130,7 +131,7 @@ async def test_what_is_typed_while_a_bot_is_up_works(stack: LocalStack, tmp_path
     assert "is paused" in pause
     assert resume
     assert "prices look wrong" in history
-    assert audit == "shop: whole\n"
+    assert audit == "shop: whole\n(organisation): whole\n"
 
 
 def _shell(script: str, cwd: Path, environment: dict[str, str]) -> str:
