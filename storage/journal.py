@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -422,6 +423,8 @@ class Store:
         self.codec = codec or Codec()
         self.shared: Shared | None = None
         """What several processes on one database need; None for a SQLite file, which one process has to itself."""
+        self._turn = threading.Lock()
+        self._held: Connection | None = None
         self._lock = dialects.lock(parsed)
         try:
             self._open(parsed, replica)
@@ -457,10 +460,13 @@ class Store:
             with self.shared.transaction() as shared:
                 yield shared
             return
-        with self._writer.connect() as connection, connection.begin():
-            transaction = Transaction(connection, self.codec, self._statements)
-            yield transaction
-            transaction.finish()
+        with self._turn:
+            # Kept from one to the next: to take it from the pool and give it back costs as much as a statement.
+            self._held = self._held or self._writer.connect()
+            with self._held.begin():
+                transaction = Transaction(self._held, self.codec, self._statements)
+                yield transaction
+                transaction.finish()
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
@@ -488,6 +494,8 @@ class Store:
         """Close every connection and let go of the file."""
         if self.shared is not None:
             self.shared.close()
+        if self._held is not None:
+            self._held.close()
         for engine in (getattr(self, "_writer", None), getattr(self, "_reader", None)):
             if engine is not None:
                 engine.dispose()
