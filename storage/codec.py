@@ -7,7 +7,7 @@ its definitions, which are stored once by revision: a snapshot stays small howev
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass, replace
 from datetime import timedelta
 from functools import cache
@@ -237,3 +237,21 @@ def _plain(value: Any) -> Any:
     if isinstance(value, timedelta):
         return value.total_seconds()
     return value.isoformat()
+
+
+class StoredDefinitions(Mapping[str, Pipeline]):
+    """A pipeline's definitions by revision, each decoded when it is asked for."""
+
+    def __init__(self, codec: Codec, pipeline_id: str, texts: Mapping[tuple[str, str], tuple[str, int]]) -> None:
+        self._codec = codec
+        self._id = pipeline_id
+        self._texts = texts
+
+    def __getitem__(self, revision: str) -> Pipeline:
+        return self._codec.decode_definition(*self._texts[self._id, revision])
+
+    def __iter__(self) -> Iterator[str]:
+        return (revision for owner, revision in self._texts if owner == self._id)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

@@ -23,12 +23,11 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.releases.effects import Effect
-from core.releases.pipeline import Pipeline
 from core.releases.state import PipelineState
 from core.releases.world import Actor, World
 from storage import chain, dialects, hot
 from storage.acts import Acts
-from storage.codec import Codec
+from storage.codec import Codec, StoredDefinitions
 from storage.errors import StorageUnavailable, VersionConflict
 from storage.history import History
 from storage.installations import Installations
@@ -171,7 +170,7 @@ class Transaction:
         found = connection.execute(rows).all()
         texts = {(d.pipeline_id, d.revision): (d.body, d.schema) for d in connection.execute(bodies)}
         for row in found:
-            known = _Definitions(self.codec, row.id, texts)
+            known = StoredDefinitions(self.codec, row.id, texts)
             state = self.codec.decode_state(row.state, row.schema, row.definition_revision, known)
             yield row.id, Loaded(state, Head(row.version, row.chain), from_number_or_none(row.wake_at))
 
@@ -394,24 +393,6 @@ class Transaction:
     def tokens(self) -> Tokens:
         """Who may use the HTTP API."""
         return Tokens(self)
-
-
-class _Definitions(Mapping[str, Pipeline]):
-    """A pipeline's definitions by revision, each decoded when it is asked for."""
-
-    def __init__(self, codec: Codec, pipeline_id: str, texts: Mapping[tuple[str, str], tuple[str, int]]) -> None:
-        self._codec = codec
-        self._id = pipeline_id
-        self._texts = texts
-
-    def __getitem__(self, revision: str) -> Pipeline:
-        return self._codec.decode_definition(*self._texts[self._id, revision])
-
-    def __iter__(self) -> Iterator[str]:
-        return (revision for owner, revision in self._texts if owner == self._id)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
 
 
 class Store:
