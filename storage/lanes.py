@@ -174,6 +174,8 @@ class Lanes:
             waiting.append(row)
         if birth is not None and taken:
             born.claims.extend(self._claimed_at_birth(taken, birth))
+            # One that was there before is claimed by nobody here: what stands behind it must be looked at.
+            born.lanes |= {row[_LANE] for row, _ in taken} - {claimed.lane for claimed in born.claims}
         self._insert(waiting)
         return born
 
