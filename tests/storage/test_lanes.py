@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from core.releases.effects import RefreshCard
 from storage.errors import KeyReused
 from storage.journal import Store, sqlite_url
-from storage.lanes import Claimed
+from storage.lanes import Birth, Claimed
 from tests.storage.shelf import NOON, after, card, create, look, put, tell
 
 LEASE = timedelta(seconds=60)
@@ -29,6 +29,28 @@ def claim(store: Store, seconds: float = 0, limit: int = 10) -> list[Claimed]:
 
 def keys(claims: list[Claimed]) -> list[str]:
     return [claimed.key for claimed in claims]
+
+
+def test_what_finds_its_lane_free_is_claimed_where_it_is_decided(file: Path) -> None:
+    """A repeat is claimed by nobody, so that what stands behind it has to be looked at."""
+    store = Store(sqlite_url(file))
+    put(store)
+    with store.transaction() as transaction:
+        transaction.birth = Birth(LEASE, room=5)
+        transaction.put_effects("shop", [tell("a1"), tell("a2"), look("c1")], NOON)
+    assert keys(transaction.born.claims) == ["a1", "c1"]
+    assert transaction.born.lanes == set()
+    first = transaction.born.claims[0]
+    with store.transaction() as transaction:
+        transaction.outbox.done(first)
+        (second,) = transaction.outbox.claim(NOON, lease=LEASE, limit=1)
+        transaction.outbox.done(second)
+    with store.transaction() as transaction:
+        transaction.birth = Birth(LEASE, room=5)
+        transaction.put_effects("shop", [tell("a1"), tell("a3")], NOON)
+    assert transaction.born.claims == []
+    assert transaction.born.lanes == {first.lane}
+    store.close()
 
 
 def test_only_the_head_of_each_lane_is_handed_out(store: Store) -> None:
