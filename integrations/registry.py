@@ -48,6 +48,9 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     },
 }
 
+EXTRAS: Mapping[str, str] = {"integrations.github": "github"}
+"""What must be installed beside Andon for the adapters of a package: `pip install 'andon[github]'`."""
+
 
 def installed(group: str) -> Iterable[importlib.metadata.EntryPoint]:
     """The entry points that installed packages declare in a group."""
@@ -82,9 +85,7 @@ class Registry:
             for part in attribute.split("."):
                 found = getattr(found, part)
         except ImportError as error:
-            raise DefinitionError(
-                f"The {kind.noun} `{name}` cannot be loaded: {error}. Install the package that it needs."
-            ) from error
+            raise DefinitionError(f"The {kind.noun} `{name}` cannot be loaded: {error}. {_lacks(module)}") from error
         except AttributeError as error:
             raise DefinitionError(
                 f"The {kind.noun} `{name}` is declared as {places[name]}, which is not there."
@@ -104,3 +105,8 @@ class Registry:
                 places[point.name] = point.value
             self._places[kind] = places
         return self._places[kind]
+
+
+def _lacks(module: str) -> str:
+    extra = next((extra for package, extra in EXTRAS.items() if f"{module}.".startswith(f"{package}.")), "")
+    return f"Install what it needs: `pip install 'andon[{extra}]'`." if extra else "Install the package that it needs."

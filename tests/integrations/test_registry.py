@@ -84,3 +84,11 @@ def test_the_same_package_found_twice_is_one_claim():
 def test_what_cannot_be_loaded_says_why(value, said):
     with pytest.raises(DefinitionError, match=said):
         third_party(EntryPoint("mine", value, Kind.DEPLOYER.value)).load(Kind.DEPLOYER, "mine")
+
+
+def test_what_lacks_a_package_of_an_extra_names_the_extra():
+    registry = Registry(
+        built_in={Kind.DEPLOYER: {"mine": "integrations.github.no_such_module:Thing"}}, installed=lambda group: ()
+    )
+    with pytest.raises(DefinitionError, match=r"pip install 'andon\[github\]'"):
+        registry.load(Kind.DEPLOYER, "mine")

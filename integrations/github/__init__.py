@@ -1,0 +1,1 @@
+"""GitHub: its REST API, the deployer `github-actions`, the stage test `github-workflow`."""
