@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 SPOKEN = (
     "status", "why", "promote", "pause", "resume", "rollback", "approve", "reject", "override", "lift", "reconcile",
-    "retry", "cancel", "ack", "history", "freeze", "unfreeze", "freezes", "help",
+    "retry", "cancel", "ack", "history", "freeze", "unfreeze", "freezes", "services", "owner", "help",
 )  # fmt: skip
 """Verbs that go to Andon word for word, as `/release …` would."""
 OPERATED = ("announce", "token", "run", "check", "simulate", "manifest", "preview", "audit")
@@ -43,6 +43,7 @@ andon: a safe release line, and the cord to stop it
     rollback SERVICE [in STAGE or everywhere] [to VERSION] REASON
     freeze SERVICE|TEAM|everything [until T] REASON · unfreeze · freezes
     override · lift · reconcile · retry · cancel · ack · help            (add --json for programs)
+    services [TEAM] · owner SERVICE          the catalogue of services
 
   For pipelines:
     announce SERVICE VERSION --artifact …    tell Andon that a version exists

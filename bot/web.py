@@ -31,7 +31,7 @@ log = logging.getLogger("andon.web")
 
 BODY_MOST = 5 * 1024 * 1024
 COMMAND_MOST = 4_000
-QUESTIONS = frozenset({"status", "why", "history", "freezes", "help"})
+QUESTIONS = frozenset({"status", "why", "history", "freezes", "services", "owner", "help"})
 """Verbs that change nothing: a token that may read may ask them."""
 RECORDED_LATELY = timedelta(seconds=15)
 

@@ -71,7 +71,7 @@ def status_of_all(states: Sequence[PipelineState], world: World, now: datetime, 
         return "There is no service yet. Add a pipeline file, or make one with `init`.", {"pipelines": []}
     # Of thousands of services only what fits is worked out; nobody reads facts in Slack.
     stops = [f"Frozen: {_freeze_line(f, now, d)}" for f in in_sight(world, now) if f.is_everything and f.is_on(now)]
-    text = _joined(chain(stops, (_line(state, now, d) for state in states)), d, len(stops) + len(states))
+    text = joined(chain(stops, (_line(state, now, d) for state in states)), d, len(stops) + len(states))
     return text, {"pipelines": [pipeline_facts(state, world, now) for state in states]} if d.carries_facts else {}
 
 
@@ -101,7 +101,7 @@ def status_of(states: Sequence[PipelineState], world: World, now: datetime, d: D
     for state in states:
         lines += _stages(state, world, now, d)
     lines += _frozen(states, world, now, d)
-    return _joined(lines, d, len(lines)), {"pipelines": [pipeline_facts(state, world, now) for state in states]}
+    return joined(lines, d, len(lines)), {"pipelines": [pipeline_facts(state, world, now) for state in states]}
 
 
 def _stages(state: PipelineState, world: World, now: datetime, d: Dialect) -> Iterable[str]:
@@ -176,7 +176,7 @@ def why_of(
         if not any(reason.kind == "paused" for one in found for reason in one.reasons):
             lines += _paused(state, now, d)
         facts.append({"id": state.id, "releases": [_reason_facts(one) for one in found]})
-    return _joined(lines, d, len(lines)), {"pipelines": facts}
+    return joined(lines, d, len(lines)), {"pipelines": facts}
 
 
 def _fate(state: PipelineState, release: Release | None, now: datetime, d: Dialect) -> str:
@@ -231,7 +231,7 @@ def freezes_of(world: World, now: datetime, d: Dialect) -> tuple[str, Facts]:
         }
         for freeze in freezes
     ]
-    return _joined(lines, d, len(lines)), {"freezes": facts}
+    return joined(lines, d, len(lines)), {"freezes": facts}
 
 
 def _freeze_line(freeze: Freeze, now: datetime, d: Dialect) -> str:
@@ -268,7 +268,7 @@ def history_of(lines: Sequence[Line], subject: str, now: datetime, d: Dialect) -
         }
         for line in lines
     ]
-    text = _joined(said, d, len(said))
+    text = joined(said, d, len(said))
     is_cut = text != "\n".join(said)
     return text, {"history": facts}, "\n".join(_happened(lines, subject, now, Shell())) if is_cut else ""
 
@@ -394,7 +394,7 @@ def _iso(at: datetime | None) -> str | None:
 # ---- small words ----------------------------------------------------------------------------------------------------
 
 
-def _joined(lines: Iterable[str], d: Dialect, count: int) -> str:
+def joined(lines: Iterable[str], d: Dialect, count: int) -> str:
     """The lines as far as they fit; how many of `count` do not is said."""
     kept: list[str] = []
     length = 0

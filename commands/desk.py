@@ -12,9 +12,10 @@ from datetime import datetime
 from typing import Final, Protocol, assert_never
 
 from commands.answers import Line, freezes_of, help_with, history_of, status_of, status_of_all, why_of
+from commands.catalogue import owner_of, services_of
 from commands.dialect import Dialect, dialect_of
 from commands.grammar import parse
-from commands.intents import Act, ForAll, Freezes, Help, History, Status, Why
+from commands.intents import Act, ForAll, Freezes, Help, History, Owner, Services, Status, Why
 from commands.pieces import REASON_LENGTH, Context, pipelines_named
 from commands.standing import standing
 from commands.subjects import EVERYWHERE, Subject, drawn_from
@@ -182,7 +183,9 @@ class Desk:
             return release
         return next((r.id for r in reversed(state.releases) if r.version == version), release)
 
-    async def _tell(self, intent: Status | Why | History | Help | Freezes, d: Dialect, release: str = "") -> Reply:
+    async def _tell(
+        self, intent: Status | Why | History | Help | Freezes | Services | Owner, d: Dialect, release: str = ""
+    ) -> Reply:
         pipelines, now, world = self._floor.pipelines(), self._floor.now(), self._floor.world
         match intent:
             case Status(subject=""):
@@ -202,6 +205,12 @@ class Desk:
                 return await self._history(intent, d)
             case Freezes():
                 text, facts = freezes_of(world, now, d)
+                return Reply(text, is_public=False, facts=facts)
+            case Services(subject=subject):
+                text, facts = services_of(subject, pipelines, world, d)
+                return Reply(text, is_public=False, facts=facts)
+            case Owner(service=service):
+                text, facts = owner_of(service, pipelines, world, d)
                 return Reply(text, is_public=False, facts=facts)
             case Help(verb=verb):
                 text, facts = help_with(verb, d)

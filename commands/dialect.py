@@ -32,6 +32,9 @@ class Dialect(Protocol):
     def code(self, text: str) -> str:
         """A word to be typed or copied."""
 
+    def link(self, text: str, url: str) -> str:
+        """A word that leads somewhere."""
+
     def time(self, at: datetime, now: datetime) -> str:
         """An instant, past or to come."""
 
@@ -61,6 +64,10 @@ class Slack:
         """In backticks."""
         return mrkdwn.code(text)
 
+    def link(self, text: str, url: str) -> str:
+        """One to press."""
+        return mrkdwn.link(text, url)
+
     def time(self, at: datetime, now: datetime) -> str:
         """In the reader's zone."""
         del now
@@ -84,6 +91,10 @@ class Shell:
     def code(self, text: str) -> str:
         """As it is."""
         return mrkdwn.clean(text)
+
+    def link(self, text: str, url: str) -> str:
+        """The word, and the address behind it."""
+        return mrkdwn.clean(f"{text} ({url})")
 
     def time(self, at: datetime, now: datetime) -> str:
         """UTC, and how far from now."""

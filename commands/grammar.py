@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from commands.freezing import freeze, unfreeze
-from commands.intents import HISTORY_LINES, Act, Freezes, Help, History, Intent, Status, Why
+from commands.intents import HISTORY_LINES, Act, Freezes, Help, History, Intent, Owner, Services, Status, Why
 from commands.pieces import (
     LONG_AGO,
     NOWHERE,
@@ -215,6 +215,14 @@ def _history(h: Hearing) -> Intent:
     return History(state.id, version or version_of_thread(h, state), count)
 
 
+def _services(h: Hearing) -> Intent:
+    return Services(h.words.take().strip("#").casefold() if h.words else "")
+
+
+def _owner(h: Hearing) -> Intent:
+    return Owner(take_subject(h).partition("/")[0])
+
+
 def _freezes(_h: Hearing) -> Intent:
     return Freezes()
 
@@ -308,6 +316,14 @@ FORMS = (
     Form("freezes", "freezes", "what is frozen, and what will be", "freezes", _freezes),
     Form("ack", "ack SERVICE", "take the page: you look after it", "ack checkout", _ack),
     Form("history", "history SERVICE [VERSION] [N]", "what happened, newest first", "history checkout 10", _history),
+    Form("services", "services [TEAM or WORD]", "the catalogue: what there is, and whose", "services shop", _services),
+    Form(
+        "owner",
+        "owner SERVICE",
+        "whose it is, who is on call, what it uses and who uses it",
+        "owner checkout",
+        _owner,
+    ),
     Form("help", "help [VERB]", "this list, or more of one verb", "help rollback", _help),
 )
 VERBS: Mapping[str, Form] = {form.verb: form for form in FORMS}

@@ -72,13 +72,27 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
+class Services:
+    """The catalogue; `subject` is a team, a part of a name, or empty for all."""
+
+    subject: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who owns a service and what belongs to it."""
+
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
 class Help:
     """What can be asked; of one verb if it is named."""
 
     verb: str = ""
 
 
-Intent = Act | ForAll | Freezes | Status | Why | History | Help
+Intent = Act | ForAll | Freezes | Status | Why | History | Services | Owner | Help
 
 
 def spell(intent: Intent) -> str:
@@ -95,6 +109,10 @@ def spell(intent: Intent) -> str:
             return _join("help", intent.verb)
         case Freezes():
             return "freezes"
+        case Services():
+            return _join("services", intent.subject)
+        case Owner():
+            return _join("owner", intent.service)
         case ForAll():
             return _join(*_for_all(intent.command))
         case Act():

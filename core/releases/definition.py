@@ -17,6 +17,7 @@ from pydantic import Field
 from core.releases.calendar_parts import CalendarPart, build_calendar
 from core.releases.fields import Channel, Duration, Name, Url, json_text
 from core.releases.parts import (
+    AboutPart,
     AlarmPart,
     ApprovalPart,
     BatchPart,
@@ -27,6 +28,8 @@ from core.releases.parts import (
 )
 from core.releases.pipeline import (
     SERVICE,
+    UNDESCRIBED,
+    About,
     Alarm,
     ApprovalRule,
     Bake,
@@ -97,6 +100,7 @@ class PipelineFile(Strict):
     page: PagePart = Field(default_factory=PagePart, description="How often people are called.")
     dashboard: Url | None = Field(default=None, description="Where to look.")
     runbook: Url | None = Field(default=None, description="What to do.")
+    about: AboutPart | None = Field(default=None, description="For the catalogue of services.")
 
     @property
     def id(self) -> str:
@@ -168,6 +172,7 @@ def build(file: PipelineFile, policy: Policy = NO_POLICY) -> Pipeline:
         page_times=file.page.times,
         dashboard=file.dashboard or "",
         runbook=file.runbook or "",
+        about=_about(file.about) if file.about else UNDESCRIBED,
     )
     # Bakes depend on where a stage stands in the whole line, so the line comes first.
     stages = tuple(
@@ -180,7 +185,11 @@ def build(file: PipelineFile, policy: Policy = NO_POLICY) -> Pipeline:
         for part, stage in zip(file.stages, skeleton.stages, strict=True)
     )
     whole = replace(skeleton, stages=stages)
-    content = json_text(asdict(whole, dict_factory=_plain))
+    plain = asdict(whole, dict_factory=_plain)
+    if whole.about == UNDESCRIBED:
+        # Definitions written before there was a catalogue keep their revision.
+        del plain["about"]
+    content = json_text(plain)
     return replace(whole, revision=hashlib.sha256(content.encode()).hexdigest())
 
 
@@ -198,6 +207,16 @@ def _plain_value(value: Any) -> Any:
         case tuple():
             return [_plain_value(inner) for inner in value]
     return value
+
+
+def _about(part: AboutPart) -> About:
+    return About(
+        description=part.description or "",
+        tier=part.tier or 0,
+        links=tuple(part.links.items()),
+        interfaces=tuple(part.interfaces.items()),
+        depends_on=tuple(dict.fromkeys(part.depends_on)),
+    )
 
 
 def _stage(file: PipelineFile, index: int) -> Stage:

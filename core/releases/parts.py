@@ -27,6 +27,25 @@ from core.releases.problems import Strict, refusal
 FASTEST_LOOK = timedelta(milliseconds=100)
 
 
+class AboutPart(Strict):
+    """What the catalogue of services says of it."""
+
+    description: Line | None = Field(default=None, description="What it is for, in a line.")
+    tier: int | None = Field(
+        default=None, ge=1, le=3, description="1: everybody depends on it; 2, 3: fewer do.", examples=["1"]
+    )
+    links: dict[Line, Url] = Field(
+        default_factory=dict, max_length=20, description="Words and where they lead.", examples=["{wiki: https://…}"]
+    )
+    interfaces: dict[Line, Url] = Field(
+        default_factory=dict,
+        max_length=50,
+        description="What others use of it, and where that is described.",
+        examples=["{orders API: https://…}"],
+    )
+    depends_on: Names = Field(default_factory=list, description="Services that it uses.", examples=["[payments]"])
+
+
 class DeployerPart(Shorthand):
     """Which deployer, and its settings."""
 

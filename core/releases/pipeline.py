@@ -169,6 +169,24 @@ class Alarm:
     dashboard: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What the catalogue says of a service; nothing here changes what a release may do."""
+
+    description: str = ""
+    tier: int = 0
+    """1 for what everybody depends on, 2 or 3 for what fewer do; 0: not said."""
+    links: tuple[tuple[str, str], ...] = ()
+    """Words and web address."""
+    interfaces: tuple[tuple[str, str], ...] = ()
+    """What others use of it: a name, and the web address of its description."""
+    depends_on: tuple[str, ...] = ()
+    """Services that it uses."""
+
+
+UNDESCRIBED = About()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pipeline:
     """One definition of one pipeline. `revision` is the digest of its content; `stages` stand as in the file."""
@@ -194,6 +212,7 @@ class Pipeline:
     page_times: int = 5
     dashboard: str = ""
     runbook: str = ""
+    about: About = UNDESCRIBED
 
     @cached_property
     def by_name(self) -> dict[str, Stage]:
