@@ -1,7 +1,7 @@
 """Who may use the HTTP API: tokens with scopes, kept as hashes, checked at every request.
 
-Scopes are `read`, `act` (commands in the name of a person), `announce` or `announce:SERVICE`, `alarms`, and `admin`
-(which includes all). A token belongs to a person of the organisation file, or to a machine by name.
+Scopes are `read`, `act` (commands in the name of a person), `announce` or `announce:SERVICE`, `define` or
+`define:SERVICE` (pipelines), `alarms`, and `admin` (which includes all). A token belongs to a person of the organisation file, or to a machine by name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from core.errors import AndonError
 from core.releases.world import Actor, Via, World
 from storage.records import Token
 
-SCOPES = ("read", "act", "announce", "alarms", "admin")
+SCOPES = ("read", "act", "announce", "define", "alarms", "admin")
 PREFIX = "andon_"
 
 
@@ -37,10 +37,13 @@ class Bearer:
     actor_id: str
     scopes: frozenset[str]
 
+    def permits(self, scope: str) -> bool:
+        """Whether the token has the scope, or one that includes it."""
+        return bool(self.scopes & {scope, scope.partition(":")[0], "admin"})
+
     def require(self, scope: str) -> None:
         """Refuse unless the token has the scope, or one that includes it."""
-        broad = scope.partition(":")[0]
-        if not self.scopes & {scope, broad, "admin"}:
+        if not self.permits(scope):
             raise NotPermitted(f"This token does not permit {scope}; it permits {', '.join(sorted(self.scopes))}.")
 
     def actor(self, world: World, via: Via) -> Actor:

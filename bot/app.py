@@ -17,6 +17,7 @@ from bot.alarms_in import AlarmsIn
 from bot.canaries import Canaries
 from bot.clock import Clock, SystemClock
 from bot.definitions import Definitions
+from bot.definitions_in import DefinitionsIn
 from bot.deployers import BuildDeployer, Deployers
 from bot.deployments import Deployments
 from bot.duties import Duty
@@ -25,6 +26,7 @@ from bot.listening import Listening
 from bot.outbox import Claimed, Courier, Delivered, Done, Outbox
 from bot.pages import Pages
 from bot.render import Templates, built_in
+from bot.self_service import SelfService
 from bot.settings import Settings
 from bot.slack import Limits, SlackFace
 from bot.slack_client import open_session
@@ -50,6 +52,7 @@ from core.releases.effects import (
     Tell,
 )
 from core.releases.events import DefinitionApplied
+from core.releases.limits import OWN_ONLY
 from core.releases.world import ANDON, World
 from integrations.alertmanager import Alertmanager
 from integrations.checks import CommandTest, HttpTest
@@ -110,6 +113,8 @@ class App:
         self.deployments = Deployments(self.engine, self.deployers)
         self.desk = Desk(self.engine)
         self.access = Access(self.engine, settings.admin_token)
+        limits = definitions.organisation.limits if definitions.organisation is not None else OWN_ONLY
+        self.self_service = SelfService(self.engine, settings.config, definitions.files, limits)
         self.alarms = AlarmsIn(self.engine, {"alertmanager": Alertmanager(), "webhook": Webhook()})
         self.templates = Templates(settings.templates) if settings.templates is not None else built_in()
 
@@ -142,6 +147,7 @@ class App:
             deployers=self.deployers,
             alarms=self.alarms,
             outbox=self.outbox,
+            definitions=DefinitionsIn(self.engine, self.access, self.self_service),
         )
         if self.link is not None:
             self.web.application.router.add_routes(self.link.routes())
@@ -217,7 +223,8 @@ class App:
         for pipeline in definitions.pipelines.values():
             state = self.engine.pipelines().get(pipeline.id)
             if state is None or state.definition.revision != pipeline.revision:
-                await self.engine.submit(pipeline.id, DefinitionApplied(definition=pipeline, by=ANDON))
+                text = definitions.texts.get(pipeline.id, "")
+                await self.engine.submit(pipeline.id, DefinitionApplied(definition=pipeline, by=ANDON, text=text))
                 self.sentences.append(f"The definition of {pipeline.id} is in force.")
 
     # ---- Slack ------------------------------------------------------------------------------------------------------

@@ -289,12 +289,17 @@ class Book:
         self._keep(step, Known(state, head, wake_at), text)
         return Answer(text, state)
 
-    def _create(self, step: _Step) -> Answer:
+    def _create(self, step: _Step) -> Answer | Refused:
         if not isinstance(step.event, DefinitionApplied):
             msg = f"There is no pipeline called {step.pipeline_id}."
             raise UnknownPipeline(msg)
         state = self._rules.new_pipeline(step.event.definition)
         assert state.id == step.pipeline_id, f"{step.pipeline_id} cannot be given the definition of {state.id}"
+        try:
+            # Whoever applies it must be allowed to; for the rest nothing has happened yet.
+            self._rules.decide(state, step.event, self._world, step.now)
+        except CommandRefused as refusal:
+            return Refused(refusal)
         wake_at = self._wake_at(state, step.now)
         text = f"{state.id} has a pipeline now."
         head = step.transaction.create(state, self._entry(step, text, text, ""), wake_at)

@@ -59,6 +59,8 @@ class Definitions:
     pipelines: Mapping[str, Pipeline] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     """The file of each pipeline, by its id."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """What each of these files says."""
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -85,8 +87,19 @@ def pipeline_files(root: Path) -> list[Path]:
     return sorted(path for path in found if not path.name.startswith("."))
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A pipeline file that lies nowhere here: `name` is what its problems call it."""
+
+    name: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
 def load_files(
-    files: Sequence[Path],
+    files: Sequence[Path | Given],
     organisation: Path | None,
     validate: Validate | None = None,
     validate_test: ValidateTest | None = None,
@@ -100,9 +113,11 @@ def load_files(
     file, known = _organisation(organisation, findings, today)
     pipelines: dict[str, Pipeline] = {}
     names: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for path in files:
-        located = _read(path, findings)
-        if located is None:
+        text = _text(path, findings)
+        located = _located_in(text, path, findings) if text is not None else None
+        if located is None or text is None:
             continue
         reading = read_pipeline(located.value, known.policy if known is not None else NO_POLICY, today)
         problems = list(reading.problems)
@@ -115,12 +130,14 @@ def load_files(
         findings += _located(path, located, problems)
         if reading.pipeline is not None and all(problem.is_warning for problem in problems):
             pipelines[reading.pipeline.id] = reading.pipeline
+            texts[reading.pipeline.id] = text
     order = {str(path): index for index, path in enumerate([organisation, *files])}
     findings.sort(key=lambda finding: (order.get(finding.file, 0), finding.line, finding.column, finding.sentence))
     return Definitions(
         organisation=known,
         pipelines=pipelines,
         files={name: names[name] for name in pipelines},
+        texts=texts,
         findings=tuple(findings),
     )
 
@@ -135,7 +152,8 @@ def _organisation(
         mend = "add one; see docs/definition.md"
         findings.append(Finding(str(path), 1, 1, "(the file)", sentence, mend, is_warning=True))
         return None, None
-    located = _read(path, findings)
+    text = _text(path, findings)
+    located = _located_in(text, path, findings) if text is not None else None
     if located is None:
         return None, None
     reading = read_organisation(located.value, today)
@@ -143,11 +161,13 @@ def _organisation(
     return reading.file, reading.organisation
 
 
-def _read(path: Path, findings: list[Finding]) -> Located | None:
-    """A file as YAML; None where it cannot be read, with the reasons among the findings."""
-
+def _text(path: Path | Given, findings: list[Finding]) -> str | None:
+    """What a file says; None where it cannot be read, with the reason among the findings."""
     try:
-        raw = path.read_bytes() if path.stat().st_size <= LARGEST_BYTES else None
+        if isinstance(path, Given):
+            raw = path.text.encode("utf-8", "surrogatepass") if len(path.text) <= LARGEST_BYTES else None
+        else:
+            raw = path.read_bytes() if path.stat().st_size <= LARGEST_BYTES else None
     except OSError as error:
         sentence = f"this file cannot be read: {(error.strerror or 'unknown error').lower()}"
         findings.append(Finding(str(path), 1, 1, "(the file)", sentence, "mend its path or its rights"))
@@ -157,12 +177,16 @@ def _read(path: Path, findings: list[Finding]) -> Located | None:
         findings.append(Finding(str(path), 1, 1, "(the file)", "this file is larger than 1 MB", mend))
         return None
     try:
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = raw[: error.start]
         line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
         findings.append(Finding(str(path), line, column, "(the file)", "this is no UTF-8", "save the file as UTF-8"))
         return None
+
+
+def _located_in(text: str, path: Path | Given, findings: list[Finding]) -> Located | None:
+    """A text as YAML; None where it is none, with the reasons among the findings."""
     located = read_yaml(text)
     findings += [
         Finding(str(path), flaw.place.line, flaw.place.column, path_text(flaw.path), flaw.sentence, flaw.mend)
@@ -186,11 +210,11 @@ def _explain_comments(text: str, located: Located) -> None:
 # ---- places ---------------------------------------------------------------------------------------------------------
 
 
-def _located(path: Path, located: Located, problems: Iterable[Problem]) -> list[Finding]:
+def _located(path: Path | Given, located: Located, problems: Iterable[Problem]) -> list[Finding]:
     return [_finding(path, located, problem) for problem in problems]
 
 
-def _finding(path: Path, located: Located, problem: Problem) -> Finding:
+def _finding(path: Path | Given, located: Located, problem: Problem) -> Finding:
     """The place of a problem: its key or value, else the nearest thing around it."""
     known = problem.path
     while known not in located.values and known:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from bot.access import Access, Bearer, NotAuthenticated, NotPermitted
 from bot.alarms_in import AlarmsIn
+from bot.definitions_in import DefinitionsIn
 from bot.deployers import Deployers
 from bot.engine import Engine
 from bot.outbox import Outbox
@@ -50,6 +51,7 @@ class WebFace:
         deployers: Deployers,
         alarms: AlarmsIn,
         outbox: Outbox,
+        definitions: DefinitionsIn,
     ) -> None:
         self._engine = engine
         self._desk = desk
@@ -68,6 +70,7 @@ class WebFace:
                 web.post("/api/alarms/{source}", self.alarm),
                 web.get("/api/alarms/kept", self.kept_alarms),
                 web.get("/api/audit", self.audit),
+                *definitions.routes(),
                 web.post("/api/tokens", self.issue_token),
                 web.get("/api/tokens", self.tokens),
                 web.delete("/api/tokens/{id}", self.revoke_token),

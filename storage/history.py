@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import or_, select, text, update
 
+from core.releases.events import DefinitionApplied
 from storage import chain
 from storage.instants import from_number, to_number
 from storage.tables import events, outbox, pipelines, seen
@@ -29,6 +30,18 @@ class HistoryLine:
     sentence: str
     release: str
     refused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A definition that was applied; `text` is the file as it was written, empty where it was erased or not given."""
+
+    seq: int
+    at: datetime
+    actor: str
+    actor_name: str
+    revision: str
+    text: str
 
 
 class History:
@@ -79,6 +92,19 @@ class History:
             )
             for r in self._transaction.connection.execute(query.order_by(e.at, e.pipeline_id, e.seq))
         )
+
+    def revisions(self, pipeline_id: str, limit: int = 20) -> Sequence[Revision]:
+        """The definitions that were applied to a pipeline, newest first; what was refused is not among them."""
+        e = events.c
+        query = select(e.seq, e.at, e.actor, e.actor_name, e.body, e.schema, e.kind, e.refused)
+        query = query.where(e.pipeline_id == pipeline_id, text("kind = 'DefinitionApplied'"), ~e.refused, e.body != "")
+        found = []
+        for row in self._transaction.connection.execute(query.order_by(e.seq.desc()).limit(limit)):
+            applied = self._transaction.codec.decode_event(row.kind, row.body, row.schema)
+            assert isinstance(applied, DefinitionApplied)
+            revision = applied.definition.revision
+            found.append(Revision(row.seq, from_number(row.at), row.actor, row.actor_name, revision, applied.text))
+        return tuple(found)
 
     def erase_text(self, pipeline_id: str, seqs: Sequence[int]) -> int:
         """Forget what was written in these events, for ever; the chain still verifies. Returns how many were erased."""

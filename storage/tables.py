@@ -115,6 +115,13 @@ events = Table(
         postgresql_where=text("release <> ''"),
     ),
     Index(
+        "ix_events_definitions",
+        "pipeline_id",
+        "seq",
+        sqlite_where=text("kind = 'DefinitionApplied'"),
+        postgresql_where=text("kind = 'DefinitionApplied'"),
+    ),
+    Index(
         "ix_events_overrides",
         "at",
         sqlite_where=text("kind = 'OverrideRequested'"),

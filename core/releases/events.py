@@ -24,6 +24,9 @@ class DefinitionApplied:
 
     definition: Pipeline
     by: Actor
+    """Andon itself, where it reads files; else whoever applied it: of the team, or a machine that may."""
+    text: str = ""
+    """The file as it was written, for whoever wants to see or change it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 from core.releases.calendar import Calendar, instant
 from core.releases.calendar_parts import build_calendar, never_opens, unsound_calendars
 from core.releases.definition import NO_POLICY, PipelineFile, Policy
-from core.releases.organisation_file import FreezePart, OrganisationFile
+from core.releases.limits import OWN_ONLY, Limits
+from core.releases.organisation_file import FreezePart, OrganisationFile, SelfServicePart
 from core.releases.parts import ApprovalPart
 from core.releases.pipeline import ApprovalRule
 from core.releases.problems import Path, Problem, nearest, shown, validated
@@ -36,6 +37,7 @@ class Organisation:
     policy: Policy = NO_POLICY
     spread: timedelta = timedelta(minutes=5)
     pager_variable: str = ""
+    limits: Limits = OWN_ONLY
 
     def applied_to(self, world: World, now: datetime) -> World:
         """The world with these people, calendars and planned freezes; those that people placed stay.
@@ -121,6 +123,20 @@ def build_organisation(file: OrganisationFile) -> Organisation:
         ),
         spread=file.policy.spread_openings,
         pager_variable=file.pager.webhook_env if file.pager else "",
+        limits=_limits(file.policy.self_service),
+    )
+
+
+def _limits(part: SelfServicePart) -> Limits:
+    return Limits(
+        deployers=frozenset(part.deployers) if part.deployers is not None else None,
+        tests=frozenset(part.tests) if part.tests is not None else None,
+        variables=tuple(part.variables),
+        files=tuple(part.files),
+        values={
+            **OWN_ONLY.values,
+            **{name: {key: tuple(ways) for key, ways in keys.items()} for name, keys in part.values.items()},
+        },
     )
 
 

@@ -82,6 +82,33 @@ class FreezePart(Strict):
     stages: Names = Field(default_factory=list, description="Only these stages or groups [all].")
 
 
+class SelfServicePart(Strict):
+    """What definitions may use that teams apply themselves; files on Andon's machine may use everything."""
+
+    deployers: Names | None = Field(
+        default=None, description="These only [all but those that run programs on Andon's machine]."
+    )
+    tests: Names | None = Field(
+        default=None, description="These only [all but those that run programs on Andon's machine]."
+    )
+    variables: list[Line] = Field(
+        default_factory=lambda: ["{SERVICE}_*", "{TEAM}_*"],
+        max_length=50,
+        description="Environment variables they may name [those that begin with the service or team].",
+    )
+    files: list[Line] = Field(
+        default_factory=lambda: ["/etc/andon/{service}/*", "/etc/andon/{team}/*"],
+        max_length=50,
+        description="Files on Andon's machine they may name: keys, kubeconfigs [their own under /etc/andon].",
+    )
+    values: dict[Name, dict[Line, list[Line]]] = Field(
+        default_factory=dict,
+        max_length=50,
+        description="By deployer and key: what its settings may say.",
+        examples=['{kubernetes: {namespace: ["{team}"]}}'],
+    )
+
+
 class PolicyPart(Strict):
     """What holds for all pipelines."""
 
@@ -90,6 +117,9 @@ class PolicyPart(Strict):
     spread_openings: Duration = Field(
         default=timedelta(minutes=5),
         description="After a window or freeze pipelines go on one by one within this [5m].",
+    )
+    self_service: SelfServicePart = Field(
+        default_factory=SelfServicePart, description="What teams may use without an administrator."
     )
 
 

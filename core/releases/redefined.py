@@ -4,17 +4,42 @@ from __future__ import annotations
 
 from operator import attrgetter
 
+from core.errors import CommandRefused
+from core.releases.authority import require_team
 from core.releases.copies import replace
+from core.releases.difference import Changed, difference
 from core.releases.draft import Draft
 from core.releases.events import DefinitionApplied
+from core.releases.pipeline import Pipeline
 from core.releases.state import Completed, PipelineState, StageState, Stopped, TargetState
-from core.releases.words import title
+from core.releases.words import listed, title
+from core.releases.world import ANDON, Actor, World
+
+MOST_TOLD = 6
+"""Changes that the thread is told one by one."""
+
+
+def may_define(world: World, old: Pipeline, new: Pipeline, by: Actor) -> None:
+    """Refuse unless `by` may put this definition in force: of the team that owns the service now, and of the next.
+
+    Machines were let in by a token for this service, Andon reads what its operator wrote; neither is in a team.
+    """
+    if not by.is_person:
+        return
+    require_team(world, old, by, f"change the definition of {old.id}")
+    if new.team != old.team:
+        require_team(world, new, by, f"take {new.id} into the team {new.team}")
+    if new.team not in world.teams:
+        raise CommandRefused(
+            f"The organisation file has no team {new.team}.", mend=f"There is {listed(sorted(world.teams)) or 'none'}."
+        )
 
 
 def definition_applied(draft: Draft, event: DefinitionApplied) -> None:
     """A definition is in force from the next entry on; runs stay pinned to theirs."""
     new, old = event.definition, draft.definition
     assert new.id == draft.state.id, "a definition is applied to its own pipeline"
+    may_define(draft.world, old, new, event.by)
     if new.revision == old.revision:
         draft.answer = f"{new.id} already has this definition."
         return
@@ -22,8 +47,19 @@ def definition_applied(draft: Draft, event: DefinitionApplied) -> None:
     draft.change(lambda s: replace(s, definition=new, pinned=pinned))
     draft.drop_unused_definitions()
     draft.answer = f"The definition of {new.id} is in force from the next entry on."
+    by = f", applied by {event.by.name}," if event.by.id != ANDON.id else ""
+    changed = f"A new definition of {new.id}{by} is in force from the next entry on: {_told(difference(old, new))}."
     if any(r.is_live for r in draft.state.releases):
-        draft.tell("", "definition_applied", f"A new definition of {new.id} is in force from the next entry on.")
+        draft.tell("", "definition_applied", changed)
+    else:
+        draft.reasons.append(changed)
+
+
+def _told(changes: tuple[Changed, ...]) -> str:
+    """The changes in one sentence, those that make it less careful first."""
+    ordered = sorted(changes, key=lambda change: not change.is_less_careful)
+    rest = len(ordered) - MOST_TOLD
+    return "; ".join(map(str, ordered[:MOST_TOLD])) + (f"; and {rest} more" if rest > 0 else "")
 
 
 _name = attrgetter("name")
