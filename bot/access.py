@@ -1,7 +1,8 @@
 """Who may use the HTTP API: tokens with scopes, kept as hashes, checked at every request.
 
 Scopes are `read`, `act` (commands in the name of a person), `announce` or `announce:SERVICE`, `define` or
-`define:SERVICE` (pipelines), `alarms`, and `admin` (which includes all). A token belongs to a person of the organisation file, or to a machine by name.
+`define:SERVICE` (pipelines), `alarms`, and `admin` (which includes all). A token belongs to a person of the
+organisation file, or to a machine by name.
 """
 
 from __future__ import annotations

@@ -226,6 +226,8 @@ class App:
                 text = definitions.texts.get(pipeline.id, "")
                 await self.engine.submit(pipeline.id, DefinitionApplied(definition=pipeline, by=ANDON, text=text))
                 self.sentences.append(f"The definition of {pipeline.id} is in force.")
+        if organisation is not None:
+            self.sentences += await self.self_service.catch_up(organisation.policy)
 
     # ---- Slack ------------------------------------------------------------------------------------------------------
 

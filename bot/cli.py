@@ -12,7 +12,7 @@ SPOKEN = (
     "retry", "cancel", "ack", "history", "freeze", "unfreeze", "freezes", "services", "owner", "help",
 )  # fmt: skip
 """Verbs that go to Andon word for word, as `/release …` would."""
-OPERATED = ("announce", "token", "run", "check", "simulate", "manifest", "preview", "audit")
+OPERATED = ("announce", "apply", "init", "token", "run", "check", "simulate", "manifest", "preview", "audit")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,6 +47,8 @@ andon: a safe release line, and the cord to stop it
 
   For pipelines:
     announce SERVICE VERSION --artifact …    tell Andon that a version exists
+    init                                     write a careful first pipeline for a service
+    apply FILE… [--dry-run]                  put definitions in force, or see what they would change
     token create|list|revoke                 tokens for CI, alarms and shells
 
   For operators:
@@ -73,14 +75,18 @@ def _speak(words: list[str]) -> int:
 
 def _operate(words: list[str]) -> int:
     # All but these two read their own arguments; argparse would take options before the first word for its own.
-    arguments = _parser().parse_args(words if words[0] in ("announce", "token") else words[:1])
+    arguments = _parser().parse_args(words if words[0] in ("announce", "apply", "token") else words[:1])
     match arguments.verb:
-        case "announce" | "token":
+        case "announce" | "apply" | "token":
             return _over_http(arguments)
         case "run":
             from bot.run import run
 
             return run()
+        case "init":
+            from bot.first_line import main as init
+
+            return init(words[1:])
         case "check":
             from bot.check import main as check
 
@@ -119,6 +125,10 @@ def _over_http(arguments: argparse.Namespace) -> int:
                 "id": arguments.id,
             }
             return shell.tokens(arguments.action, given)
+        if arguments.verb == "apply":
+            return shell.apply(
+                arguments.files, dry_run=arguments.dry_run, revision=arguments.revision, as_json=arguments.json
+            )
         return shell.announce(_announcement(arguments), as_json=arguments.json)
     except shell.Unreachable as error:
         sys.stderr.write(f"{error}\n")
@@ -177,15 +187,23 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("--reverts", action="append", default=[], metavar="COMMIT", help="a commit that this takes back")
     new.add_argument("--one-way", action="store_true", help="must never be rolled back automatically (a migration)")
     new.add_argument("--json", action="store_true")
+    apply = verbs.add_parser("apply", help="put definitions in force")
+    apply.add_argument("files", nargs="+", metavar="FILE", help="pipeline files; - for standard input")
+    apply.add_argument("--dry-run", action="store_true", help="compare only; nothing is applied")
+    apply.add_argument("--revision", default="", help="the revision this was made from; refused if it is another now")
+    apply.add_argument("--json", action="store_true")
     token = verbs.add_parser("token", help="tokens for CI, alarms and shells")
     token.add_argument("action", choices=["create", "list", "revoke"])
     token.add_argument("id", nargs="?", default="")
     token.add_argument("--name", default="token")
     token.add_argument("--actor", default="", help="a person of the organisation file, or the name of a machine")
-    token.add_argument("--scope", action="append", default=[], help="read, act, announce[:SERVICE], alarms, admin")
+    token.add_argument(
+        "--scope", action="append", default=[], help="read, act, announce[:SERVICE], define[:SERVICE], alarms, admin"
+    )
     token.add_argument("--days", type=int, default=90)
     for verb, text in {
         "run": "the bot itself",
+        "init": "write a careful first pipeline",
         "check": "look for mistakes in definitions, and draw the line",
         "simulate": "years of releases in a minute",
         "manifest": "the Slack app manifest",

@@ -6,6 +6,7 @@ pipeline, that file is the only place to change it: it would take its own back a
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,13 +18,14 @@ from bot.definitions import ORGANISATION_FILE, Definitions, Finding, Given, load
 from bot.engine import Engine
 from bot.line_picture import picture
 from core.errors import CommandRefused
+from core.releases.definition import Policy, falls_short
 from core.releases.difference import Changed, difference
 from core.releases.events import DefinitionApplied
 from core.releases.limits import OWN_ONLY, Limits, Owner
 from core.releases.pipeline import Pipeline
 from core.releases.problems import Problem
 from core.releases.redefined import may_define
-from core.releases.world import Actor
+from core.releases.world import ANDON, Actor
 from storage.history import Revision
 
 LARGEST = 200_000
@@ -114,6 +116,22 @@ class SelfService:
     async def revisions(self, pipeline_id: str, limit: int = REVISIONS_SHOWN) -> Sequence[Revision]:
         """The definitions that were applied to a pipeline, newest first, each with its text."""
         return await self._engine.read(lambda tx: tx.history.revisions(pipeline_id, limit))
+
+    async def catch_up(self, policy: Policy) -> list[str]:
+        """Bring lines that teams applied up to what the company asks for by now; returns sentences about them."""
+        sentences = []
+        states = self._engine.pipelines()
+        short = [id_ for id_, s in states.items() if id_ not in self._by_file and falls_short(s.definition, policy)]
+        for id_ in short:
+            revisions = await self.revisions(id_)
+            text = next((r.text for r in revisions if r.revision == states[id_].definition.revision), "")
+            look = await asyncio.to_thread(self.look, text, id_)
+            if look.pipeline is None or not look.changes:
+                sentences.append(f"{id_} is less careful than the organisation's policy asks; its team must mend it.")
+                continue
+            await self._engine.submit(id_, DefinitionApplied(definition=look.pipeline, by=ANDON, text=text))
+            sentences.append(f"The definition of {id_} was brought up to the organisation's policy.")
+        return sentences
 
     def where(self, pipeline_id: str) -> str:
         """The file that defines it; empty where teams apply it themselves."""

@@ -45,6 +45,57 @@ def announce(given: Mapping[str, Any], *, as_json: bool) -> int:
     return DONE
 
 
+def apply(files: Sequence[str], *, dry_run: bool, revision: str, as_json: bool) -> int:
+    """Have definitions put in force, one after the other, or only compared with what is; `-` is standard input."""
+    worst = DONE
+    for name in files:
+        try:
+            text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", "") or "it is no UTF-8"
+            sys.stderr.write(f"{name} cannot be read: {reason}\n")
+            worst = max(worst, MISUNDERSTOOD)
+            continue
+        wanted = {"text": text, "name": name, "dry_run": dry_run, "revision": revision}
+        status, answer = _ask("POST", "/api/definitions", wanted, key=uuid.uuid4().hex)
+        if status not in (200, 201):
+            worst = max(worst, _complain(status, answer))
+        elif as_json:
+            sys.stdout.write(json.dumps(answer, indent=2) + "\n")
+        else:
+            sys.stdout.write(_compared(name, text, answer, is_dry_run=dry_run))
+        if status in (200, 201) and answer["refused"]:
+            worst = max(worst, REFUSED)
+    return worst
+
+
+def _compared(name: str, text: str, answer: Mapping[str, Any], *, is_dry_run: bool) -> str:
+    """What a definition changes, in sentences and as a difference of the text; a new one as the line it makes."""
+    lines = list(answer["warnings"])
+    if answer["is_new"]:
+        lines += [answer["picture"], ""]
+    else:
+        for change in answer["changes"]:
+            place = f"{change['place']}: " if change["place"] else ""
+            lines.append(f"  {place}{change['sentence']}{' (less careful)' if change['is_less_careful'] else ''}")
+        if is_dry_run and answer["before"]:
+            from difflib import unified_diff
+
+            difference = unified_diff(
+                answer["before"].splitlines(), text.splitlines(), "in force", name, lineterm="", n=2
+            )
+            lines += ["", *difference]
+    if answer["refused"]:
+        lines.append(f"It would be refused: {answer['refused']}")
+    elif not answer["is_changed"]:
+        lines.append(f"{answer['id']}: nothing changes.")
+    elif is_dry_run:
+        lines.append(f"{answer['id']}: this would be applied; nothing was.")
+    else:
+        lines.append(answer["answer"])
+    return "\n".join(lines) + "\n"
+
+
 def tokens(action: str, given: Mapping[str, Any]) -> int:
     """Make, list or revoke tokens."""
     match action:

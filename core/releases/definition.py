@@ -148,6 +148,15 @@ class PipelineFile(Strict):
 NO_POLICY = Policy()
 
 
+def falls_short(line: Pipeline, policy: Policy) -> bool:
+    """Whether a line in force is less careful than what the company asks by now, and must be built anew."""
+    production = [stage for stage in line.stages if stage.is_production]
+    if any(stage.bake.duration < policy.minimum_bake for stage in production):
+        return True
+    asks = any(line.approvals_of[stage.name] for stage in production)
+    return policy.production_approval is not None and bool(production) and not asks
+
+
 def build(file: PipelineFile, policy: Policy = NO_POLICY) -> Pipeline:
     """The pipeline a sound file means, with every default filled in; `revision` is the digest of all of it.
 
