@@ -471,10 +471,11 @@ def test_every_key_is_in_the_reference():
 def test_the_files_in_the_reference_are_right():
     text = (ROOT / "docs" / "definition.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    pipeline, hours, organisation = (read_yaml(block).value for block in blocks)
+    pipeline, hours, about, organisation = (read_yaml(block).value for block in blocks)
     assert isinstance(pipeline, dict)
     assert isinstance(hours, dict)
-    reading, company = read_pipeline({**pipeline, **hours}), read_organisation(organisation)
+    assert isinstance(about, dict)
+    reading, company = read_pipeline({**pipeline, **hours, **about}), read_organisation(organisation)
     assert reading.pipeline is not None
     assert reading.file is not None
     assert company.organisation is not None

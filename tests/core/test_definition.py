@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from core.releases.definition import Policy
-from core.releases.pipeline import ApprovalRule, OnAlarm, Order, Pipeline, Scope, ScopeKind
+from core.releases.pipeline import About, ApprovalRule, OnAlarm, Order, Pipeline, Scope, ScopeKind
 from core.releases.problems import Problem, path_text
 from core.releases.soundness import read_pipeline
 
@@ -545,3 +546,22 @@ def test_what_nothing_can_be_offered_for():
     assert only(line(keep_good="3"))[2] == "write digits only, without quotes"
     assert only(line(service={}))[0] == "service"
     assert only(line(team=""))[0] == "team"
+
+
+def test_what_the_catalogue_is_told_changes_the_revision_and_nothing_else():
+    plain = built(line())
+    about = {
+        "description": "Takes orders", "tier": 1, "links": {"wiki": "https://wiki.example"},
+        "interfaces": {"orders API": "https://api.example"}, "depends_on": ["stock", "stock"],
+    }  # fmt: skip
+    told = built(line(about=about))
+    assert told.about == About(
+        description="Takes orders",
+        tier=1,
+        links=(("wiki", "https://wiki.example"),),
+        interfaces=(("orders API", "https://api.example"),),
+        depends_on=("stock",),
+    )
+    assert told.revision != plain.revision
+    assert replace(told, about=plain.about, revision="") == replace(plain, revision="")
+    assert built(line(about={})).revision == plain.revision

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from core.releases.calendar import Span
+from core.releases.limits import OWN_ONLY
 from core.releases.organisation import Organisation, read_organisation, unknown_to_organisation
 from core.releases.pipeline import ApprovalRule
 from core.releases.problems import path_text
@@ -291,3 +292,13 @@ def test_a_team_may_approve_for_the_company():
 def test_days_must_be_some():
     document = company(calendars={"office": {"zone": "UTC", "open": [{"days": []}]}})
     assert "days of the week, not a list" in only(document)[1]
+
+
+def test_what_teams_may_use_themselves_is_the_organisations_to_say():
+    assert read(company()).limits == OWN_ONLY
+    part = {"deployers": ["hosts"], "tests": [], "variables": ["X_*"], "values": {"hosts": {"user": ["{team}"]}}}
+    limits = read(company(policy={"self_service": part})).limits
+    assert limits.deployers == {"hosts"}
+    assert limits.tests == frozenset()
+    assert limits.variables == ("X_*",)
+    assert limits.values == {**OWN_ONLY.values, "hosts": {"user": ("{team}",)}}
