@@ -19,6 +19,10 @@ def deployer_problems(
     """What is wrong with the settings of a deployer, and of the targets that share them; a `Validate`."""
     if deployer == "processes":
         return list(_processes(settings, targets))
+    if deployer == "command":
+        from integrations.command.config import read
+
+        return read(settings, targets)[2]
     return _unknown(Kind.DEPLOYER, deployer)
 
 

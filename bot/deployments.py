@@ -6,6 +6,7 @@ A time-out is never a failure: the effect waits and is tried again, and people a
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol, runtime_checkable
 
@@ -167,7 +168,8 @@ class Deployments:
         if seen.digest == at.what.digest and not seen.is_mixed:
             return status
         runs = "a mix of versions" if seen.is_mixed else (seen.version or seen.digest or "nothing")
-        return DeploymentStatus(Outcome.FAILED, f"the deployer said it was done, but {target} runs {runs}")
+        said = f"the deployer said it was done, but {target} runs {runs}"
+        return replace(status, outcome=Outcome.FAILED, message=said)
 
     async def _judge(
         self, claimed: Claimed, effect: FollowDeployment, at: Deployment, status: DeploymentStatus
@@ -175,7 +177,8 @@ class Deployments:
         key = effect.deployment
         match status.outcome:
             case Outcome.SUCCEEDED:
-                await self._report(claimed, DeploymentSucceeded(key=key), "succeeded")
+                succeeded = DeploymentSucceeded(key=key, output=end_of(status.output))
+                await self._report(claimed, succeeded, "succeeded")
                 return Done()
             case Outcome.FAILED:
                 reason = status.message.rstrip(".") or "no reason was given"
@@ -183,7 +186,8 @@ class Deployments:
                 await self._report(claimed, failed, "failed")
                 return Done()
             case Outcome.CANCELLED:
-                await self._report(claimed, DeploymentCancelled(key=key), "cancelled")
+                cancelled = DeploymentCancelled(key=key, output=end_of(status.output))
+                await self._report(claimed, cancelled, "cancelled")
                 return Done()
             case Outcome.UNKNOWN:
                 reason = status.message or "the deployer cannot tell"

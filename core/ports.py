@@ -64,7 +64,8 @@ class DeploymentRef:
 class DeploymentStatus:
     """How a deployment stands now. `message` is a plain sentence for people, without secrets.
 
-    `output` is what it printed, for the thread of a release where it failed: the end of it, without secrets either.
+    `output` is what it printed, for the thread of the release once it is over: the end of it, without secrets either.
+    Where it ended well, give it only if people will want to read it.
     """
 
     outcome: Outcome

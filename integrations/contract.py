@@ -12,6 +12,8 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+import pytest
+
 from core.errors import PermanentError, PortError, TransientError
 from core.ports import Deployer, DeploymentRef, DeploymentRequest, DeploymentStatus, Outcome
 
@@ -108,6 +110,40 @@ class DeployerContract:
         assert found == ref
         assert (await over(rig, another, found)).outcome is Outcome.SUCCEEDED
 
+    async def test_a_crash_while_it_runs_loses_nothing(self, rig: Rig) -> None:
+        """Whoever comes after finds it still running, begins no second one, and can end it."""
+        ref = await rig.connect().start(rig.endless("k-1"))
+        assert not (await rig.connect().status(ref)).outcome.is_final
+        assert await rig.connect().find("k-1") == ref
+        assert await rig.connect().start(rig.endless("k-1")) == ref
+        another = rig.connect()
+        await another.cancel(ref)
+        assert (await over(rig, another, ref)).outcome is Outcome.CANCELLED
+
+    async def test_a_crash_while_it_is_cancelled_loses_nothing(self, rig: Rig) -> None:
+        """Who asked for it is gone; it is cancelled all the same, and asking again is no error."""
+        ref = await rig.connect().start(rig.endless("k-1"))
+        await rig.connect().cancel(ref)
+        another = rig.connect()
+        assert await another.find("k-1") == ref
+        await another.cancel(ref)
+        assert (await over(rig, another, ref)).outcome is Outcome.CANCELLED
+        assert await rig.connect().start(rig.endless("k-1")) == ref, "what was cancelled does not begin again"
+        assert (await rig.connect().status(ref)).outcome is Outcome.CANCELLED
+
+    @pytest.mark.parametrize("outcome", [Outcome.SUCCEEDED, Outcome.FAILED])
+    async def test_a_crash_after_its_end_loses_nothing(self, rig: Rig, outcome: Outcome) -> None:
+        """Nobody looked while it went; its end is told to whoever asks later, again and again."""
+        request = rig.request("k-1") if outcome is Outcome.SUCCEEDED else rig.failing("k-1")
+        ref = await rig.connect().start(request)
+        assert (await over(rig, rig.connect(), ref)).outcome is outcome
+        another = rig.connect()
+        assert await another.find("k-1") == ref
+        assert await another.start(request) == ref
+        assert (await another.status(ref)).outcome is outcome
+        is_there = (await rig.connect().running_version(request.target)).digest == request.digest
+        assert is_there is (outcome is Outcome.SUCCEEDED)
+
     async def test_what_was_never_begun_is_not_found(self, rig: Rig) -> None:
         """None means surely none."""
         assert await rig.connect().find("never-used") is None
@@ -171,6 +207,16 @@ class DeployerContract:
         back = rig.request("k-3", version="1", is_rollback=True)
         assert (await over(rig, deployer, await deployer.start(back))).outcome is Outcome.SUCCEEDED
         assert (await deployer.running_version(first.target)).digest == first.digest
+
+    async def test_it_can_go_back_after_a_failure(self, rig: Rig) -> None:
+        """A failure in between is no hindrance, and leaves nothing mixed."""
+        deployer, first = rig.connect(), rig.request("k-1")
+        await over(rig, deployer, await deployer.start(first))
+        await over(rig, deployer, await deployer.start(rig.failing("k-2")))
+        back = rig.request("k-3", version="1", is_rollback=True)
+        assert (await over(rig, deployer, await deployer.start(back))).outcome is Outcome.SUCCEEDED
+        seen = await rig.connect().running_version(first.target)
+        assert (seen.digest, seen.is_mixed) == (first.digest, False)
 
     async def test_secrets_show_nowhere(self, rig: Rig) -> None:
         """Neither in what a deployer shows of itself nor in what it says of deployments."""

@@ -34,6 +34,7 @@ _NOUNS = {Kind.DEPLOYER: "deployer", Kind.ALARM_SOURCE: "alarm source", Kind.STA
 
 BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     Kind.DEPLOYER: {
+        "command": "integrations.command.deployer:CommandDeployer",
         "processes": "integrations.processes.deployer:ProcessesDeployer",
         "scripted": "integrations.scripted:ScriptedDeployer",
     },

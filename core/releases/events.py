@@ -69,9 +69,10 @@ class DeploymentProgressed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentSucceeded:
-    """The target runs it."""
+    """The target runs it. `output` is what its deployment printed, if that is to be shown."""
 
     key: str
+    output: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +91,7 @@ class DeploymentCancelled:
     """Confirmed ended, before it was done."""
 
     key: str
+    output: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

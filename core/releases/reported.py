@@ -167,10 +167,11 @@ def deployment_succeeded(draft: Draft, event: DeploymentSucceeded) -> None:
     found = _in_flight(draft, event.key)
     if found is None:
         return
-    target, at, _ = found
+    target, at, stage = found
     draft.put_target(
         replace(target, current=at.what, deployment=None, is_mixed=False, mixed_with=None, drift="", drift_digest="")
     )
+    _tell_output(draft, stage, target, at, "is done", event.output)
 
 
 def deployment_failed(draft: Draft, event: DeploymentFailed) -> None:
@@ -184,10 +185,7 @@ def deployment_failed(draft: Draft, event: DeploymentFailed) -> None:
     ended = replace(target, deployment=None) if event.nothing_begun else _left_mixed(target, at)
     draft.put_target(ended)
     _deployment_ended_badly(draft, stage, ended, at, event.reason, untouched=event.nothing_begun)
-    if event.output.strip():
-        run = draft.state.stage(stage.name).run
-        said = f"The deployment of {at.what.version} to {target.name} failed."
-        draft.tell(run.release if run is not None else "", "output", said, output=event.output)
+    _tell_output(draft, stage, target, at, "failed", event.output)
 
 
 def deployment_cancelled(draft: Draft, event: DeploymentCancelled) -> None:
@@ -200,6 +198,15 @@ def deployment_cancelled(draft: Draft, event: DeploymentCancelled) -> None:
     draft.put_target(ended)
     if at.phase != "cancelling":
         _deployment_ended_badly(draft, stage, ended, at, "it was cancelled outside Andon", untouched=False)
+    _tell_output(draft, stage, target, at, "was cancelled", event.output)
+
+
+def _tell_output(draft: Draft, stage: Stage, target: TargetState, at: Deployment, how: str, output: str) -> None:
+    """Show what a deployment printed, in the thread of the release that it was for."""
+    if output.strip():
+        run = draft.state.stage(stage.name).run
+        said = f"The deployment of {at.what.version} to {target.name} {how}."
+        draft.tell(run.release if run is not None else "", "output", said, output=output)
 
 
 def _left_mixed(target: TargetState, at: Deployment) -> TargetState:

@@ -1,12 +1,20 @@
-"""What a program printed is said where it failed, and nowhere else; and each stage that went back is named."""
+"""What a program printed is said; of a test only where it failed; and each stage that went back is named."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 
 from core.ports import TestOutcome
 from core.releases.effects import RunStageTest, StartDeployment
-from core.releases.events import DeploymentFailed, StageTestReported
+from core.releases.events import (
+    DeploymentCancelled,
+    DeploymentFailed,
+    DeploymentSucceeded,
+    Event,
+    StageTestReported,
+)
 from core.releases.state import RolledBack
 from tests.core.line import Line
 from tests.core.test_rule_failures import in_tests
@@ -29,13 +37,21 @@ def test_what_a_test_printed_is_told_unless_it_passed(outcome: TestOutcome, said
     assert all(tell.output == "no such cart\n" for tell in line.said("output"))
 
 
-def test_what_a_deployment_printed_is_told_where_it_failed():
+@pytest.mark.parametrize(
+    ("ended", "how"),
+    [
+        (lambda key: DeploymentFailed(key=key, reason="exit 1", output="disk full"), "failed"),
+        (lambda key: DeploymentSucceeded(key=key, output="disk full"), "is done"),
+        (lambda key: DeploymentCancelled(key=key, output="disk full"), "was cancelled"),
+    ],
+)
+def test_what_a_deployment_printed_is_told_at_its_end(ended: Callable[[str], Event], how: str):
     line = Line()
     line.announces("1.1")
     target = line.pending(StartDeployment)[0].target
-    line.hears(DeploymentFailed(key=key_of(line, target), reason="exit 1", output="disk full"))
+    line.hears(ended(key_of(line, target)))
     (tell,) = line.said("output")
-    assert (tell.sentence, tell.output) == (f"The deployment of 1.1 to {target} failed.", "disk full")
+    assert (tell.sentence, tell.output) == (f"The deployment of 1.1 to {target} {how}.", "disk full")
     assert tell.release == line.release("1.1").id
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import re
 import sqlite3
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from bot.access import SCOPES
+from bot.check import check
 from bot.cli import SPOKEN
 from bot.releases_in import Announcement
 from bot.settings import Settings
@@ -113,7 +115,9 @@ def test_the_announcement_that_is_shown_is_understood_whole() -> None:
 
 def test_every_deployer_is_explained() -> None:
     for name in set(BUILT_IN[Kind.DEPLOYER]) - {"scripted"}:
-        assert f"`{name}`" in read("docs/deployers.md")
+        assert f"| `{name}` |" in read("docs/deployers.md"), "a row of the table"
+        assert f"| `{name}` |" in read("docs/definition.md"), "what stands under `with`"
+        assert f"`{name}`" in read(f"docs/deployers/{name}.md"), "a page of its own"
 
 
 def test_the_protocol_that_is_shown_is_the_protocol() -> None:
@@ -130,11 +134,20 @@ def test_the_protocol_that_is_shown_is_the_protocol() -> None:
 
 
 def test_the_manifest_that_is_shown_is_understood() -> None:
-    Manifest.model_validate_json(blocks("docs/deployers.md", "json")[0])
+    Manifest.model_validate_json(blocks("docs/deployers/processes.md", "json")[0])
 
 
 def test_the_pipeline_that_is_shown_is_yaml() -> None:
-    assert set(yaml.safe_load(blocks("docs/deployers.md", "yaml")[0])) == {"deployer", "stages"}
+    assert set(yaml.safe_load(blocks("docs/deployers/processes.md", "yaml")[0])) == {"deployer", "stages"}
+
+
+@pytest.mark.parametrize("page", tracked("docs/*.md"))
+def test_every_whole_pipeline_that_is_shown_is_right(page: str, tmp_path: Path) -> None:
+    for number, block in enumerate(block for block in blocks(page, "yaml") if block.startswith("service:")):
+        file = tmp_path / f"shown-{number}.yaml"
+        file.write_text(block)
+        out = io.StringIO()
+        assert check([file], out) == 0, f"{page}: {out.getvalue()}"
 
 
 def test_the_backup_that_is_shown_is_one(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The deployer `command`: any program puts a version on a target, and a probe says what runs there."""
