@@ -33,7 +33,8 @@ def test_everything_that_may_stand_there_is_right() -> None:
         "output": "failures",
     }
     assert said(whole, {"web-1": {"values": {"zone": "a"}, "env": {"MODE": "slow"}}}) == []
-    assert CommandDeployer.from_settings(whole, {"web-1": {"values": {"zone": "a"}}})
+    made = CommandDeployer.from_settings(whole, {"web-1": {"values": {"zone": "a"}}})
+    assert repr(made) == "CommandDeployer(deploy for 1 targets)"
 
 
 @pytest.mark.parametrize(
