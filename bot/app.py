@@ -240,6 +240,7 @@ class App:
         parts = LinkParts(
             engine=self.engine,
             desk=self.desk,
+            self_service=self.self_service,
             session=self.session,
             templates=self.templates,
             pacing=self._parts.pacing or Pacing.of(self.settings.slack_every),

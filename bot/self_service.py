@@ -16,6 +16,7 @@ from typing import Any
 from bot.adapter_settings import deployer_problems, test_problems
 from bot.definitions import ORGANISATION_FILE, Definitions, Finding, Given, load_files
 from bot.engine import Engine
+from bot.first_line import PLACES
 from bot.line_picture import picture
 from core.errors import CommandRefused
 from core.releases.definition import Policy, falls_short
@@ -132,6 +133,10 @@ class SelfService:
             await self._engine.submit(id_, DefinitionApplied(definition=look.pipeline, by=ANDON, text=text))
             sentences.append(f"The definition of {id_} was brought up to the organisation's policy.")
         return sentences
+
+    def places(self) -> Mapping[str, str]:
+        """Deployers that a first line can be written for and a team may use, and what they are called in a list."""
+        return {name: words for name, words in PLACES.items() if self._limits.lets_deploy(name)}
 
     def where(self, pipeline_id: str) -> str:
         """The file that defines it; empty where teams apply it themselves."""

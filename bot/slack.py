@@ -156,7 +156,7 @@ class SlackFace:
                 Ask(words, actor, dedupe=delivery(body), pipeline=about[0], release=about[1])
             )
 
-        return await self._act(body, work)
+        return await self.act(body, work)
 
     # ---- buttons ----------------------------------------------------------------------------------------------------
 
@@ -171,7 +171,7 @@ class SlackFace:
         async def work(actor: Actor) -> Reply:
             return await self._desk.press(verb, about, actor, delivery(body))
 
-        reply = await self._act(body, work)
+        reply = await self.act(body, work)
         self._answers.privately(place(body), self._user(body), reply.text)
         return {}
 
@@ -185,7 +185,7 @@ class SlackFace:
         view = self._windows.ask(verb, subject, place(body), self._floor)
         if view is None:
             return await self._stale(body)
-        await self._open(body, view)
+        await self.open_window(body, view)
         return {}
 
     def _pressed(self, body: Payload) -> tuple[str, Subject | None]:
@@ -210,7 +210,7 @@ class SlackFace:
         async def work(actor: Actor) -> Reply:
             return await self._desk.press(filled.verb, filled.subject, actor, delivery(body), filled.reason)
 
-        reply = await self._act(body, work, filled.place)
+        reply = await self.act(body, work, filled.place)
         if reply.is_refusal:
             # What was typed stays in the window.
             return self._windows.refuse(body["view"], reply.text)
@@ -220,7 +220,7 @@ class SlackFace:
     async def _choose(self, body: Payload) -> Ack:
         where = place(body)
         about = await self._about(where.channel, where.thread or where.message) if where.message else ("", "")
-        await self._open(body, self._windows.choose(about[0], where, self._floor))
+        await self.open_window(body, self._windows.choose(about[0], where, self._floor))
         return {}
 
     async def _chosen(self, body: Payload) -> Ack:
@@ -235,7 +235,7 @@ class SlackFace:
             async def work(actor: Actor) -> Reply:
                 return await self._desk.press(filled.verb, filled.subject, actor, delivery(body), filled.reason)
 
-            reply = await self._act(body, work, filled.place)
+            reply = await self.act(body, work, filled.place)
         if reply.is_refusal:
             return self._windows.refuse(body["view"], reply.text)
         return {"response_action": "update", "view": self._windows.say(reply.text)}
@@ -246,13 +246,14 @@ class SlackFace:
         return {"response_action": "update", "view": self._windows.say(said)}
 
     async def _no_such_shortcut(self, body: Payload) -> Ack:
-        await self._open(body, self._windows.say("This version of Andon does not know this shortcut."))
+        await self.open_window(body, self._windows.say("This version of Andon does not know this shortcut."))
         return {}
 
     async def _services(self, body: Payload) -> Ack:
         return {"options": self._windows.services(str(body.get("value") or ""), self._floor)}
 
-    async def _open(self, body: Payload, view: dict[str, Any]) -> None:
+    async def open_window(self, body: Payload, view: dict[str, Any]) -> None:
+        """Open a modal for whoever sent the payload; they are told where that did not work."""
         try:
             async with asyncio.timeout(self._limits.answer):
                 trouble = await self._windows.open(str(body.get("trigger_id") or ""), view)
@@ -281,7 +282,7 @@ class SlackFace:
 
     # ---- shared -----------------------------------------------------------------------------------------------------
 
-    async def _act(self, body: Payload, work: Work, where: Place | None = None) -> Reply:
+    async def act(self, body: Payload, work: Work, where: Place | None = None) -> Reply:
         """Say who it is, then do it, within the time Slack gives; what was not recorded is said to be so.
 
         Work that takes longer is not cut off, because nobody could tell then whether it was recorded: its answer

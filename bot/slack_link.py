@@ -23,6 +23,7 @@ from bot.manifest import EVENTS_PATH, INSTALL_PATH
 from bot.outbox import Again, Claimed, Courier, Delivered
 from bot.render import Templates
 from bot.sealing import CannotOpen, Seal
+from bot.self_service import SelfService
 from bot.settings import Secret, Settings
 from bot.slack import Limits, SlackFace
 from bot.slack_answers import Answers
@@ -31,6 +32,7 @@ from bot.slack_client import API_URL, Pace, web_client
 from bot.slack_couriers import ReleaseWords, SlackCouriers, StoredCards
 from bot.slack_dispatch import Workspace
 from bot.slack_faces import HttpFace, SocketFace
+from bot.slack_init import FirstLines
 from bot.slack_install import Installer
 from bot.slack_people import People
 from bot.slack_post import Pacing, SlackPost
@@ -58,6 +60,7 @@ class LinkParts:
 
     engine: Engine
     desk: Desk
+    self_service: SelfService
     session: aiohttp.ClientSession
     templates: Templates
     pacing: Pacing
@@ -243,6 +246,7 @@ class SlackLink:
             find_thread=cards.about,
             limits=parts.limits,
         )
+        FirstLines(parts.self_service, engine, face).join()
         live = _Live(face, SlackCouriers(post, engine.now).deliver, found)
         await self._listen(live, channels, reader)
         return live

@@ -15,7 +15,7 @@ from commands.answers import Line, freezes_of, help_with, history_of, status_of,
 from commands.catalogue import owner_of, services_of
 from commands.dialect import Dialect, dialect_of
 from commands.grammar import parse
-from commands.intents import Act, ForAll, Freezes, Help, History, Owner, Services, Status, Why
+from commands.intents import Act, ForAll, Freezes, Help, History, Init, Owner, Services, Status, Why
 from commands.pieces import REASON_LENGTH, Context, pipelines_named
 from commands.standing import standing
 from commands.subjects import EVERYWHERE, Subject, drawn_from
@@ -184,7 +184,7 @@ class Desk:
         return next((r.id for r in reversed(state.releases) if r.version == version), release)
 
     async def _tell(
-        self, intent: Status | Why | History | Help | Freezes | Services | Owner, d: Dialect, release: str = ""
+        self, intent: Status | Why | History | Help | Freezes | Services | Owner | Init, d: Dialect, release: str = ""
     ) -> Reply:
         pipelines, now, world = self._floor.pipelines(), self._floor.now(), self._floor.world
         match intent:
@@ -206,6 +206,9 @@ class Desk:
             case Freezes():
                 text, facts = freezes_of(world, now, d)
                 return Reply(text, is_public=False, facts=facts)
+            case Init():
+                said = "`/release init` opens a window with five questions, in a channel; `andon init` asks in a shell."
+                return Reply(said, is_public=False)
             case Services(subject=subject):
                 text, facts = services_of(subject, pipelines, world, d)
                 return Reply(text, is_public=False, facts=facts)

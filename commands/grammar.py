@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from commands.freezing import freeze, unfreeze
-from commands.intents import HISTORY_LINES, Act, Freezes, Help, History, Intent, Owner, Services, Status, Why
+from commands.intents import HISTORY_LINES, Act, Freezes, Help, History, Init, Intent, Owner, Services, Status, Why
 from commands.pieces import (
     LONG_AGO,
     NOWHERE,
@@ -223,6 +223,10 @@ def _owner(h: Hearing) -> Intent:
     return Owner(take_subject(h).partition("/")[0])
 
 
+def _init(_h: Hearing) -> Intent:
+    return Init()
+
+
 def _freezes(_h: Hearing) -> Intent:
     return Freezes()
 
@@ -324,6 +328,7 @@ FORMS = (
         "owner checkout",
         _owner,
     ),
+    Form("init", "init [SERVICE]", "write a careful first pipeline for a service", "init checkout", _init),
     Form("help", "help [VERB]", "this list, or more of one verb", "help rollback", _help),
 )
 VERBS: Mapping[str, Form] = {form.verb: form for form in FORMS}

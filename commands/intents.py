@@ -86,13 +86,18 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
+class Init:
+    """To write a first pipeline: a window in Slack, a command in a shell."""
+
+
+@dataclass(frozen=True, slots=True)
 class Help:
     """What can be asked; of one verb if it is named."""
 
     verb: str = ""
 
 
-Intent = Act | ForAll | Freezes | Status | Why | History | Services | Owner | Help
+Intent = Act | ForAll | Freezes | Status | Why | History | Services | Owner | Init | Help
 
 
 def spell(intent: Intent) -> str:
@@ -109,6 +114,8 @@ def spell(intent: Intent) -> str:
             return _join("help", intent.verb)
         case Freezes():
             return "freezes"
+        case Init():
+            return "init"
         case Services():
             return _join("services", intent.subject)
         case Owner():

@@ -43,7 +43,7 @@ class Limits:
         targets: Mapping[str, Mapping[str, Any]],
     ) -> Iterator[Problem]:
         """What is beyond them in a deployer's settings; paths as those of `bot.definitions.Validate`."""
-        if not _is_let(use, self.deployers, LOCAL_DEPLOYERS):
+        if not self.lets_deploy(use):
             yield _not_let("deployer", use, self.deployers)
         places: list[tuple[Path, Mapping[str, Any]]] = [(("with",), settings)]
         places += [(("targets", name), own) for name, own in targets.items()]
@@ -51,6 +51,10 @@ class Limits:
             yield from self._named(owner, path, said)
         for key, patterns in self.values.get(use, {}).items():
             yield from _values(owner, key, patterns, settings, targets)
+
+    def lets_deploy(self, use: str) -> bool:
+        """Whether a team's definition may name this deployer."""
+        return _is_let(use, self.deployers, LOCAL_DEPLOYERS)
 
     def of_test(self, owner: Owner, use: str, settings: Mapping[str, Any]) -> Iterator[Problem]:
         """What is beyond them in a test."""

@@ -178,3 +178,77 @@ async def test_a_stricter_policy_reaches_what_teams_applied_before(tmp_path: Pat
         assert any(sentence.startswith("ledger is less careful") for sentence in s.app.sentences), "it says 20 minutes"
         await s.restart()
         assert not any("brought up" in sentence for sentence in s.app.sentences)
+
+
+# ---- in Slack -------------------------------------------------------------------------------------------------------
+
+IN_SLACK = {"policy": {"self_service": {"deployers": ["processes"]}}}
+
+
+def in_slack() -> dict[str, Any]:
+    return {**organisation(), **IN_SLACK}
+
+
+async def test_five_answers_in_a_window_make_a_careful_line_and_put_it_in_force(tmp_path: Path) -> None:
+    async with story(tmp_path, organisation=in_slack()) as s:
+        answered = await s.dave.types("#shop", "/release init stock")
+        assert answered.modal is not None
+        modal = await answered.modal.submits(
+            {
+                "team": "shop",
+                "channel": "#shop",
+                "runs_on": "processes",
+                "source": "announce",
+                "health": "https://stock.example.com/health",
+            }
+        )
+        assert modal is not None
+        assert "This is a careful line" in modal
+        said = await modal.submits()
+        assert said is not None
+        assert "stock has a pipeline now." in said
+        assert "one-box" in said, "and the line is drawn"
+        definition = s.app.engine.pipelines()["stock"].definition
+        assert [stage.name for stage in definition.stages] == ["beta", "gamma", "one-box", "wave-1", "wave-2"]
+        assert definition.channel == "CSHOP"
+        assert definition.approvals_of["one-box"]
+        (revision,) = (await s.call("GET", "/api/definitions/stock"))[1]["revisions"]
+        assert revision["by"] == "Dave"
+
+
+async def test_what_is_wrong_in_the_window_is_said_under_it_and_what_was_typed_stays(tmp_path: Path) -> None:
+    async with story(tmp_path, organisation=in_slack()) as s:
+        modal = (await s.dave.types("#shop", "/release init")).modal
+        assert modal is not None
+        answers = {
+            "service": "My Stock",
+            "team": "books",
+            "channel": "#shop",
+            "runs_on": "processes",
+            "source": "announce",
+        }
+        wrong = await modal.submits(answers)
+        assert wrong is not None
+        assert "Try my-stock" in wrong.errors["service"]
+        shown = await wrong.submits({**answers, "service": "my-stock"})
+        assert shown is not None
+        refused = await shown.submits()
+        assert refused is not None
+        assert "Only the team books may" in refused.errors["definition"]
+        mistaken = await refused.submits({"definition": "service: my-stock\nteam: shop\nstagse: []\n"})
+        assert mistaken is not None
+        assert "definition:3" in mistaken.errors["definition"]
+        assert "did you mean `stages`?" in mistaken.errors["definition"]
+        assert "my-stock" not in s.app.engine.pipelines()
+
+
+async def test_what_is_there_already_is_not_made_again(tmp_path: Path) -> None:
+    async with story(tmp_path, organisation=in_slack()) as s:
+        said = await s.dave.types("#shop", "/release init shop")
+        assert "shop has a pipeline already" in said.text
+        assert "opens a window" in (await s.dave.asks("#shop", "@andon init")).text
+    (tmp_path / "none").mkdir()
+    async with story(
+        tmp_path / "none", organisation={**organisation(), "policy": {"self_service": {"deployers": []}}}
+    ) as s:
+        assert "no deployer by themselves" in (await s.dave.types("#shop", "/release init stock")).text
