@@ -24,6 +24,7 @@ CHANGE = "# change this"
 
 PLACES: Mapping[str, str] = {
     "processes": "processes on Andon's own machine",
+    "command": "wherever a program of ours puts it",
 }
 """Deployers a first line can be written for, and what they are called in a list."""
 
@@ -131,7 +132,7 @@ def main(
         answers = _answers(chosen, ask if is_terminal else None, out)
         text = written(answers)
     except UsageError as error:
-        sys.stderr.write(f"andon init: {error}\n")
+        sys.stderr.write(f"andon init: {error.message} {error.mend}".rstrip() + "\n")
         return 2
     except EOFError:
         sys.stderr.write("\nandon init: nothing was written.\n")

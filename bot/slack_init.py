@@ -104,7 +104,7 @@ class FirstLines:
                 )
             )
         except UsageError as error:
-            return {"response_action": "errors", "errors": {"runs_on": without_mrkdwn(str(error))}}
+            return {"response_action": "errors", "errors": {"runs_on": without_mrkdwn(f"{error.message} {error.mend}")}}
         look = await asyncio.to_thread(self._service.look, text)
         return {"response_action": "update", "view": self._definition(text, look, _carried(view))}
 

@@ -223,7 +223,9 @@ def _owner(h: Hearing) -> Intent:
     return Owner(take_subject(h).partition("/")[0])
 
 
-def _init(_h: Hearing) -> Intent:
+def _init(h: Hearing) -> Intent:
+    if h.words:
+        h.words.take()  # the service, which the window asks for as well
     return Init()
 
 
