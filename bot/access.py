@@ -10,12 +10,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bot.engine import Engine
 from bot.settings import Secret
 from core.errors import AndonError
+from core.releases.authority import require_team
+from core.releases.state import PipelineState
 from core.releases.world import Actor, Via, World
 from storage.records import Token
 
@@ -80,6 +83,27 @@ class Access:
         token, secret = made(name, actor, scopes, self._engine.now(), lifetime)
         await self._engine.run(lambda tx: tx.tokens.add(token))
         return token.id, secret
+
+
+def require_own(
+    world: World, pipelines: Mapping[str, PipelineState], by: Actor, actor: str, scopes: frozenset[str]
+) -> None:
+    """Refuse a token beyond what a person may give a machine: to announce or define services of their own team.
+
+    Raises NotPermitted, and CommandRefused where a service is another team's.
+    """
+    known = world.people.get(actor)
+    if not by.is_person or (known is not None and not known.is_bot):
+        raise NotPermitted("Only an administrator makes tokens that act as a person; name a machine, such as `ci`.")
+    for scope in sorted(scopes):
+        kind, _, service = scope.partition(":")
+        lines = [s.definition for s in pipelines.values() if s.definition.service == service]
+        if kind not in ("announce", "define") or not lines:
+            raise NotPermitted(
+                f"A person makes tokens with announce:SERVICE and define:SERVICE of their team's services, not {scope}."
+            )
+        for line in lines:
+            require_team(world, line, by, f"make a token for {service}")
 
 
 def made(name: str, actor: str, scopes: frozenset[str], now: datetime, lifetime: timedelta | None) -> tuple[Token, str]:

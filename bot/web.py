@@ -15,7 +15,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from bot.access import Access, Bearer, NotAuthenticated, NotPermitted
+from bot.access import Access, Bearer, NotAuthenticated, NotPermitted, require_own
 from bot.alarms_in import AlarmsIn
 from bot.definitions_in import DefinitionsIn
 from bot.deployers import Deployers
@@ -179,8 +179,12 @@ class WebFace:
 
     async def issue_token(self, request: web.Request) -> web.Response:
         """`POST /api/tokens` {"name", "actor", "scopes", "days"}; the secret is in this answer and nowhere else."""
-        (await self._bearer(request)).require("admin")
+        bearer = await self._bearer(request)
         given = _TokenWanted.model_validate(await _json(request))
+        if not bearer.permits("admin"):
+            bearer.require("act")
+            by = bearer.actor(self._engine.world, Via.API)
+            require_own(self._engine.world, self._engine.pipelines(), by, given.actor, frozenset(given.scopes))
         lifetime = timedelta(days=given.days) if given.days else None
         token_id, secret = await self._access.issue(given.name, given.actor, frozenset(given.scopes), lifetime)
         return web.json_response({"id": token_id, "token": secret}, status=201)

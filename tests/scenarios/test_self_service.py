@@ -100,6 +100,26 @@ async def test_a_machine_defines_only_what_its_token_names(tmp_path: Path) -> No
         assert (await told(s, reader["token"], "what: ever"))[0] == 403
 
 
+async def test_a_person_makes_tokens_for_machines_of_the_own_team_and_no_others(tmp_path: Path) -> None:
+    async with story(tmp_path, organisation=organisation()) as s:
+        dave = {"Authorization": f"Bearer {await token_of(s, 'dave')}"}
+
+        async def asks(actor: str, *scopes: str) -> tuple[int, Any]:
+            return await s.call(
+                "POST", "/api/tokens", {"name": "t", "actor": actor, "scopes": list(scopes)}, headers=dave
+            )
+
+        status, made = await asks("shop-ci", "announce:shop", "define:shop")
+        assert status == 201
+        assert (await told(s, made["token"], line(service="shop", watch="2h")))[0] == 200
+        for actor, scope in (("ann", "announce:shop"), ("ci", "announce"), ("ci", "admin"), ("ci", "define:nothing")):
+            assert (await asks(actor, scope))[0] == 403, (actor, scope)
+        carol = await token_of(s, "carol")
+        assert (await told(s, carol, line(service="ledger", team="books")))[0] == 201
+        status, answer = await asks("ci", "define:ledger")
+        assert (status, "Only the team books may make a token" in answer["detail"]) == (409, True)
+
+
 async def test_mistakes_are_named_by_line_and_nothing_is_applied(tmp_path: Path) -> None:
     async with story(tmp_path, organisation=organisation()) as s:
         (tmp_path / "stock.yaml").write_text(line(wacth="1h"))
