@@ -1,0 +1,1 @@
+"""The deployer `hosts`: servers over SSH, in striped batches, by jobs that survive a lost connection."""
