@@ -23,6 +23,10 @@ def deployer_problems(
         from integrations.command.config import read
 
         return read(settings, targets)[2]
+    if deployer == "hosts":
+        from integrations.hosts.config import read as read_hosts
+
+        return read_hosts(settings, targets)[2]
     return _unknown(Kind.DEPLOYER, deployer)
 
 

@@ -35,6 +35,7 @@ _NOUNS = {Kind.DEPLOYER: "deployer", Kind.ALARM_SOURCE: "alarm source", Kind.STA
 BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     Kind.DEPLOYER: {
         "command": "integrations.command.deployer:CommandDeployer",
+        "hosts": "integrations.hosts.deployer:HostsDeployer",
         "processes": "integrations.processes.deployer:ProcessesDeployer",
         "scripted": "integrations.scripted:ScriptedDeployer",
     },
@@ -49,7 +50,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     },
 }
 
-EXTRAS: Mapping[str, str] = {"integrations.github": "github"}
+EXTRAS: Mapping[str, str] = {"integrations.github": "github", "integrations.hosts": "hosts"}
 """What must be installed beside Andon for the adapters of a package: `pip install 'andon[github]'`."""
 
 

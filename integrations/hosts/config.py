@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import PurePosixPath
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from core.releases.fields import Duration, Shorthand
-from core.releases.problems import Strict, nearest, refusal, shown
-from integrations.hosts.quoting import places
+from core.releases.problems import Problem, Strict, refusal, shown, validated
+from integrations.command.placeholders import REMOTE, SHELLS, UNTRUSTED, VALUES, unknown, used
 
-PLACES = frozenset({"version", "digest", "release", "root", "target", "host"})
+PLACES = ("version", "digest", "release", "root", "target", "host")
 """What may stand in every command, beside the values of a host."""
-_FETCH_PLACES = frozenset({"artifact", "file"})
-_SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "ash", "fish", "eval", "ssh", "su"})
+_FETCH_PLACES = ("artifact", "file")
 _ADDRESS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]+(%[A-Za-z0-9]+)?")
 
 Word = Annotated[str, StringConstraints(max_length=4096, pattern=r"^[^\x00\n\r]*$")]
@@ -29,14 +29,25 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 def _command(words: list[str]) -> list[str]:
     if not words or not words[0] or words[0].startswith(("{", "-")):
         raise refusal("a command begins with the name of a program", 'write a list, as `["lbctl", "drain", "{host}"]`')
-    if any(word.startswith(("{version}", "{artifact}")) for word in words):
-        raise refusal(
-            "what a version says could be taken for an option",
-            "write `--version={version}`, or let the program read ANDON_VERSION",
-        )
-    said = {place for word in words for place in places(word)}
-    if said & {"version", "artifact"} and any(PurePosixPath(word).name in _SHELLS for word in words):
-        raise refusal("a shell would run what a version says", "let the program read ANDON_VERSION instead")
+    for number, word in enumerate(words):
+        before, after = words[:number], words[number + 1 :]
+        if re.match(r"\{(version|artifact)\}", word) and "--" not in before:
+            raise refusal(
+                "what a version says could be taken for an option",
+                "write `--version={version}`, or `--` before it, or let the program read ANDON_VERSION",
+            )
+        program = PurePosixPath(word).name
+        is_script = program in SHELLS and any(re.fullmatch(r"-[a-z]*c", each) for each in after)
+        if is_script and any(used(each) for each in after):
+            raise refusal(
+                f"`{shown(program, 20)}` would run what is filled in as commands",
+                'let the script read the environment instead: `"$ANDON_VERSION"`, in quotes',
+            )
+        if program in REMOTE and UNTRUSTED.intersection(name for each in after for name in used(each)):
+            raise refusal(
+                f"`{program}` hands its arguments to a shell, and a version may hold anything",
+                "fill in `{digest}`, which is plain",
+            )
     return words
 
 
@@ -167,7 +178,7 @@ class HostsConfig(Strict):
     @field_validator("root", mode="after")
     @classmethod
     def _root_is_known(cls, root: str) -> str:
-        if places(root) - {"host", "target"}:
+        if set(used(root)) - {"host", "target"}:
             raise refusal("only `{host}` and `{target}` may stand in `root`", "take the other out")
         return root
 
@@ -187,7 +198,7 @@ class HostsConfig(Strict):
 
 
 class HostEntry(Shorthand):
-    """One host of a target. `values` fill places of its own in commands: `{backend}`, `{port}`."""
+    """One host of a target. `values` fill places of its own in commands: `{values.backend}`, `{values.port}`."""
 
     short_key: ClassVar[str] = "name"
 
@@ -199,14 +210,6 @@ class HostEntry(Shorthand):
     values: Mapping[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,40}$")], Word] = Field(
         default_factory=dict, max_length=20
     )
-
-    @field_validator("values", mode="after")
-    @classmethod
-    def _values_are_new(cls, values: Mapping[str, str]) -> Mapping[str, str]:
-        taken = sorted(set(values) & (PLACES | _FETCH_PLACES))
-        if taken:
-            raise refusal(f"`{taken[0]}` is a place that Andon fills", "choose another name for this value")
-        return values
 
 
 class HostsTarget(Strict):
@@ -224,29 +227,44 @@ class HostsTarget(Strict):
         return hosts
 
 
-def unfilled(config: HostsConfig, targets: Mapping[str, HostsTarget]) -> Iterator[tuple[tuple[str, ...], str, str]]:
-    """Places in commands that nothing fills, and hosts in two targets: a path, a sentence and a mend for each."""
+def read(
+    settings: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]]
+) -> tuple[HostsConfig | None, dict[str, HostsTarget], list[Problem]]:
+    """The settings and those of each target; or what is wrong, with paths from the place of the deployer."""
+    config, found = validated(HostsConfig, dict(settings))
+    wrong = [replace(problem, path=("with", *problem.path)) for problem in found]
+    known: dict[str, HostsTarget] = {}
+    for name, own in targets.items():
+        target, found = validated(HostsTarget, dict(own))
+        wrong += [replace(problem, path=("targets", name, *problem.path)) for problem in found]
+        if target is not None:
+            known[name] = target
+    if config is not None and not wrong:
+        wrong += (*_unfilled(config, known), *_shared(config, known))
+    return config, known, wrong
+
+
+def _unfilled(config: HostsConfig, targets: Mapping[str, HostsTarget]) -> Iterator[Problem]:
+    """Places in commands that nothing fills: a value is there if every host has it."""
     entries = [host for target in targets.values() for host in target.hosts]
     shared = set.intersection(*(set(host.values) for host in entries)) if entries else set()
-    some = {name for host in entries for name in host.values}
+    own = tuple(f"{VALUES}{name}" for name in sorted(shared))
     for key, words in config.commands():
-        known = PLACES | shared | (_FETCH_PLACES if key == "fetch" else frozenset())
-        for name in sorted({place for word in words for place in places(word)} - known):
-            if name in some:
-                yield ("with", key), f"not every host has a value for `{{{name}}}`", f"add `values: {{{name}: …}}`"
-            else:
-                yield ("with", key), f"nothing fills `{{{name}}}`", nearest(name, known)
+        known = (*PLACES, *own, *(_FETCH_PLACES if key == "fetch" else ()))
+        for word in words:
+            for problem in unknown(word, known, ("with", key)):
+                yield replace(problem, mend=problem.mend.replace("every target", "every host"))
+
+
+def _shared(config: HostsConfig, targets: Mapping[str, HostsTarget]) -> Iterator[Problem]:
+    """Directories that two targets would have in common."""
     seen: dict[tuple[str, int, str], str] = {}
-    for target_name, target in targets.items():
+    for name, target in targets.items():
         for host in target.hosts:
-            place = (host.address or host.name, host.port, root_of(config, target_name, host))
-            if (other := seen.setdefault(place, target_name)) != target_name:
-                sentence = f"{shown(host.name)} has the same `root` for {other} and for {target_name}"
-                yield (
-                    ("targets", target_name, "hosts"),
-                    sentence,
-                    "a host belongs to one target, or has `{target}` in `root`",
-                )
+            place = (host.address or host.name, host.port, root_of(config, name, host))
+            if (other := seen.setdefault(place, name)) != name:
+                sentence = f"{shown(host.name)} has the same `root` for {other} and for {name}"
+                yield Problem(("targets", name, "hosts"), sentence, "put `{target}` into `root`")
 
 
 def root_of(config: HostsConfig, target: str, host: HostEntry) -> str:

@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 
 from core.errors import ArtifactMissing, PermanentError, PortError, TransientError
 from core.ports import DeploymentRef, DeploymentRequest, DeploymentStatus, Outcome, RunningVersion
-from core.releases.problems import path_text, shown, validated
+from core.releases.problems import path_text, shown
 from core.releases.words import listed
-from integrations.hosts.config import HostsConfig, HostsTarget, root_of, unfilled
+from integrations.hosts.config import HostsConfig, HostsTarget, read, root_of
 from integrations.hosts.link import Answer, HostRefusal, Links, Place, Traced
 from integrations.hosts.plan import is_uploaded, plan
 from integrations.hosts.rollout import At, Order, Steps, View, at_once, next_steps, standing, striped, view_of
@@ -48,8 +48,6 @@ class HostsDeployer:
         environ: Mapping[str, str] = os.environ,
         traced: Traced | None = None,
     ) -> None:
-        for path, sentence, mend in unfilled(config, targets):
-            raise PermanentError(f"{path_text(path)}: {sentence}" + (f"; {mend}." if mend else "."))
         self._config = config
         self._links = Links(config, environ=environ, traced=traced)
         self._places = {
@@ -68,13 +66,7 @@ class HostsDeployer:
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]]) -> HostsDeployer:
         """Build it from a definition's `with:`; raises PermanentError naming what is wrong."""
-        config, problems = validated(HostsConfig, dict(settings))
-        found: dict[str, HostsTarget] = {}
-        for name, own in targets.items():
-            target, more = validated(HostsTarget, dict(own))
-            problems += tuple(replace(problem, path=("targets", name, *problem.path)) for problem in more)
-            if target is not None:
-                found[name] = target
+        config, found, problems = read(settings, targets)
         if config is None or problems:
             told = "; ".join(f"{path_text(problem.path)}: {problem.sentence}" for problem in problems[:5])
             raise PermanentError(f"The deployer hosts cannot use its settings: {told}.")

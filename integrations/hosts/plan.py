@@ -8,6 +8,7 @@ from datetime import timedelta
 from core.errors import PermanentError
 from core.releases.durations import duration_text
 from core.releases.problems import shown
+from integrations.command.placeholders import VALUES
 from integrations.hosts.config import HostEntry, HostsConfig, Question
 from integrations.hosts.quoting import filled, quoted
 
@@ -76,11 +77,15 @@ def _health(config: HostsConfig, host: HostEntry) -> str:
 def _asked(question: Question, host: HostEntry, patience: timedelta, by_url: str) -> str:
     if question.command is not None:
         return _run(question.command, host, patience)
-    return f"{by_url} {_seconds(patience)} {filled(question.url or '', _VARIABLES, host.values)}"
+    return f"{by_url} {_seconds(patience)} {filled(question.url or '', _VARIABLES, _values(host))}"
 
 
 def _run(words: Sequence[str], host: HostEntry, patience: timedelta) -> str:
-    return " ".join(("run", _seconds(patience), *(filled(word, _VARIABLES, host.values) for word in words)))
+    return " ".join(("run", _seconds(patience), *(filled(word, _VARIABLES, _values(host)) for word in words)))
+
+
+def _values(host: HostEntry) -> dict[str, str]:
+    return {f"{VALUES}{name}": value for name, value in host.values.items()}
 
 
 def _function(name: str, body: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from core.errors import PermanentError
 
-_PLACE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_PLACE = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_.]*)\}")
 
 
 def quoted(word: str) -> str:
@@ -27,24 +27,19 @@ def filled(word: str, variables: Mapping[str, str], values: Mapping[str, str]) -
     """A word with its places, as a shell is to read it: `{version}` becomes a reference to a variable.
 
     `variables` maps places to names of shell variables, `values` places to texts known now. What a variable holds is
-    never read as shell again, and a value is never read as a place.
+    never read as shell again, and a value is never read as a place. `{{` and `}}` stand for single braces.
     """
     parts: list[str] = []
     end = 0
     for found in _PLACE.finditer(word):
         name = found[1]
+        if found.start() > end:
+            parts.append(quoted(word[end : found.start()]))
         if name in variables:
-            place = f'"${{{variables[name]}}}"'
-        elif name in values:
-            place = quoted(values[name])
+            parts.append(f'"${{{variables[name]}}}"')
         else:
-            continue
-        parts += [quoted(word[end : found.start()]) if found.start() > end else "", place]
+            parts.append(quoted(values.get(name, found[0]) if name else found[0][0]))
         end = found.end()
-    parts.append(quoted(word[end:]) if end < len(word) else "")
-    return "".join(parts) or "''"
-
-
-def places(word: str) -> frozenset[str]:
-    """The names of the places in a word."""
-    return frozenset(found[1] for found in _PLACE.finditer(word))
+    if end < len(word) or not parts:
+        parts.append(quoted(word[end:]))
+    return "".join(parts)

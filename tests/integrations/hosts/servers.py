@@ -35,7 +35,9 @@ class Server:
             f"HostKey {directory}/host_key\n"
             f"AuthorizedKeysFile {directory}/authorized_keys\n"
             "PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
-            "PermitRootLogin prohibit-password\nSubsystem sftp internal-sftp\nUseDNS no\nLogLevel ERROR\nSetEnv HOME={directory}\n"
+            "PermitRootLogin prohibit-password\nSubsystem sftp internal-sftp\nUseDNS no\nLogLevel ERROR\n"
+            # No start-up files of whoever runs the tests.
+            f"SetEnv HOME={directory}\n"
         )
         self._log = (directory / "log").open("wb")
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -92,8 +94,8 @@ class Server:
                 self._alive.append(
                     subprocess.Popen(
                         (SSHD, "-i", "-e", "-f", str(self._config)),
-                        stdin=connection,
-                        stdout=connection,
+                        stdin=connection.fileno(),
+                        stdout=connection.fileno(),
                         stderr=self._log,
                         start_new_session=True,
                     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import itertools
@@ -14,6 +15,7 @@ from typing import Any
 from core.errors import TransientError
 from core.ports import DeploymentRef, DeploymentRequest, DeploymentStatus
 from integrations.contract import PATIENCE
+from integrations.hosts.config import HostsConfig, HostsTarget
 from integrations.hosts.deployer import HostsDeployer
 from tests.integrations.hosts.servers import USER, Servers
 
@@ -44,6 +46,7 @@ class World:
         self.tmp_path = tmp_path
         self.servers = servers
         self.zones = dict(zones or {})
+        self.values: dict[str, dict[str, str]] = {}
         self._open: list[HostsDeployer] = []
         self._keys = (f"key-{number}" for number in itertools.count(1))
         self.deployer = self.another_deployer()
@@ -71,6 +74,7 @@ class World:
                 "name": server.name,
                 "address": "127.0.0.1",
                 "port": server.port,
+                "values": self.values.get(server.name, {}),
                 **({"zone": self.zones[server.name]} if server.name in self.zones else {}),
             }
             for server in self.servers.by_name.values()
@@ -82,8 +86,6 @@ class World:
         self, *names: str, traced: Callable[[str, str], None] | None = None, **more: Any
     ) -> HostsDeployer:
         """As after a restart of the bot: it knows nothing but the definition."""
-        from integrations.hosts.config import HostsConfig, HostsTarget
-
         deployer = HostsDeployer(
             HostsConfig.model_validate(self.settings(**more)),
             {name: HostsTarget.model_validate(own) for name, own in self.targets(*names).items()},
@@ -97,6 +99,7 @@ class World:
         return self.tmp_path / host
 
     def artifact(self, name: str = "good", start: str = STARTS, **files: str | bytes) -> Path:
+        """An archive of files that start the service; made once under a name."""
         path = self.tmp_path / "artifacts" / f"{name}.tar.gz"
         return path if path.exists() else archive(path, {"name": name, "start.sh": start, **files})
 
@@ -129,8 +132,6 @@ class World:
     async def until(
         self, ref: DeploymentRef, is_enough: Callable[[DeploymentStatus], bool], deployer: HostsDeployer | None = None
     ) -> DeploymentStatus:
-        import asyncio
-
         async with asyncio.timeout(PATIENCE):
             while True:
                 try:
