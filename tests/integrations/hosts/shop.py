@@ -9,6 +9,7 @@ import signal
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -63,7 +64,7 @@ class Shop:
         free = FreePorts()
         return cls({name: free.take() for name in roots}, roots)
 
-    def settings(self) -> dict[str, object]:
+    def settings(self) -> dict[str, Any]:
         """What the deployer is told."""
         return {
             "start": ["sh", "{release}/begin.sh", "{values.port}"],
