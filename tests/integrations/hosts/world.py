@@ -6,8 +6,10 @@ import asyncio
 import hashlib
 import io
 import itertools
+import json
 import tarfile
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -121,6 +123,11 @@ class World:
                 **more,
             }
         )
+
+    def as_text(self, request: DeploymentRequest) -> str:
+        """All that another process needs to carry a deployment on."""
+        asked = {name: value for name, value in asdict(request).items() if name != "timeout"}
+        return json.dumps({"settings": self.settings(), "targets": self.targets(), "request": asked})
 
     async def deploy(self, version: str, source: Path, **more: Any) -> DeploymentStatus:
         return await self.over(await self.deployer.start(self.request(version, source, **more)))
