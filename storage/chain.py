@@ -59,10 +59,11 @@ def digest_of(salt: bytes, words: tuple[str, str, str, str]) -> str:
 
 def plain(words: str) -> str:
     """Words as any database keeps them: PostgreSQL refuses NUL, every one refuses half characters."""
+    if words.isascii() and "\0" not in words:
+        return words
     return words.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
 def _canonical(values: Iterable[object]) -> bytes:
     """Each value with its length before it: no two lists of values are one text."""
-    texts = [str(value) for value in values]
-    return "".join([f"{len(text)}:{text}," for text in texts]).encode()
+    return "".join([f"{len(text)}:{text}," for text in map(str, values)]).encode()

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, SchemaSerializer
 
 from core.releases.effects import Effect
 from core.releases.events import Event
@@ -45,9 +45,12 @@ _LEFT_OUT = {"definition", "pinned"}
 _ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
 
 
-Written = dict[int, tuple[object, str]]
-"""The parts of a state with their text, by identity; each part is held, so that no other can take its identity."""
+Texts = dict[int, tuple[object, str]]
+"""The parts of a field with their text, by identity; each part is held, so that no other can take its identity."""
+Written = dict[str, tuple[object, str, Texts]]
+"""The fields of a state, by name: what each held, its text, and that of its parts."""
 NOTHING: Written = {}
+NO_TEXTS: Texts = {}
 MOST_WRITTEN = 512
 """Pipelines whose last text is remembered; from one event to the next most parts of a state are the same."""
 
@@ -63,19 +66,18 @@ class Codec:
     def encode_state(self, state: PipelineState) -> str:
         """A snapshot without its definitions; the revisions of those it is pinned to are named."""
         before = self._written.get(state.id, NOTHING)
-        written: dict[int, tuple[object, str]] = {}
-        parts = [f'"pinned":{json.dumps([p.revision for p in state.pinned])}']
-        for name, is_row, adapter in _state_fields():
+        written: Written = {}
+        for name, is_row, serializer in _state_fields():
             value = getattr(state, name)
-            if is_row:
-                texts = [_reused(part, adapter, before, written) for part in value]
-                parts.append(f'"{name}":[{",".join(texts)}]')
-            else:
-                parts.append(f'"{name}":{_dump(adapter, value)}')
+            known = before.get(name)
+            if known is None or known[0] is not value:
+                known = _field_text(name, value, is_row, serializer, NO_TEXTS if known is None else known[2])
+            written[name] = known
         if len(self._written) >= MOST_WRITTEN and state.id not in self._written:
             self._written.clear()
         self._written[state.id] = written
-        return f"{{{','.join(parts)}}}"
+        revisions = json.dumps([p.revision for p in state.pinned]) if state.pinned else "[]"
+        return f'{{"pinned":{revisions},{",".join([text for _, text, _ in written.values()])}}}'
 
     def decode_state(
         self, text: str, schema: int, definition_revision: str, definitions: Mapping[str, Pipeline]
@@ -92,7 +94,7 @@ class Codec:
 
     def encode_definition(self, definition: Pipeline) -> str:
         """One definition."""
-        return _dump(_adapter(Pipeline), definition)
+        return _dump(_serializer(Pipeline), definition)
 
     def decode_definition(self, text: str, schema: int) -> Pipeline:
         """One definition."""
@@ -100,7 +102,7 @@ class Codec:
 
     def encode_event(self, event: Event) -> tuple[str, str]:
         """The event's kind (its class name) and text."""
-        return type(event).__name__, _dump(_adapter(type(event)), event)
+        return type(event).__name__, _dump(_serializer(type(event)), event)
 
     def decode_event(self, kind: str, text: str, schema: int) -> Event:
         """The event of this kind."""
@@ -108,7 +110,7 @@ class Codec:
 
     def encode_act(self, command: OrganisationCommand) -> tuple[str, str]:
         """The kind (its class name) and text of what is asked for the organisation."""
-        return type(command).__name__, _dump(_adapter(type(command)), command)
+        return type(command).__name__, _dump(_serializer(type(command)), command)
 
     def decode_act(self, kind: str, text: str, schema: int) -> OrganisationCommand:
         """What was asked for the organisation."""
@@ -116,7 +118,7 @@ class Codec:
 
     def encode_effect(self, effect: Effect) -> tuple[str, str]:
         """The effect's kind (its class name) and text."""
-        return type(effect).__name__, _dump(_adapter(type(effect)), effect)
+        return type(effect).__name__, _dump(_serializer(type(effect)), effect)
 
     def decode_effect(self, kind: str, text: str, schema: int) -> Effect:
         """The effect of this kind."""
@@ -192,29 +194,38 @@ def _adapter(of: Any) -> TypeAdapter[Any]:
     return _ADAPTERS[of]
 
 
+def _serializer(of: Any) -> SchemaSerializer:
+    """What writes values of a type; the library's own `dump_json` hands on a dozen settings for each."""
+    serializer = _adapter(of).serializer
+    assert isinstance(serializer, SchemaSerializer)
+    return serializer
+
+
 @cache
-def _state_fields() -> tuple[tuple[str, bool, TypeAdapter[Any]], ...]:
+def _state_fields() -> tuple[tuple[str, bool, SchemaSerializer], ...]:
     """The fields of a state that are written: name, whether it is a row of frozen values, and what writes them."""
     found = []
     for name, hint in get_type_hints(PipelineState).items():
         if name not in _LEFT_OUT:
             part = get_args(hint)[0] if get_origin(hint) is tuple else hint
             is_row = is_dataclass(part)
-            found.append((name, is_row, _adapter(part if is_row else hint)))
+            found.append((name, is_row, _serializer(part if is_row else hint)))
     return tuple(found)
 
 
-def _reused(part: object, adapter: TypeAdapter[Any], before: Written, written: Written) -> str:
-    known = before.get(id(part))
-    if known is None:
-        known = (part, _dump(adapter, part))
-    written[id(part)] = known
-    return known[1]
+def _field_text(
+    name: str, value: Any, is_row: bool, serializer: SchemaSerializer, before: Texts
+) -> tuple[object, str, Texts]:
+    """A field of a state; of a row only those parts are written anew that were not there before."""
+    if not is_row:
+        return value, f'"{name}":{_dump(serializer, value)}', NO_TEXTS
+    texts = {id(part): before.get(id(part)) or (part, _dump(serializer, part)) for part in value}
+    return value, f'"{name}":[{",".join([texts[id(part)][1] for part in value])}]', texts
 
 
-def _dump(adapter: TypeAdapter[T], value: T, exclude: set[str] | None = None) -> str:
+def _dump(serializer: SchemaSerializer, value: object) -> str:
     try:
-        return adapter.dump_json(value, exclude=exclude).decode()
+        return serializer.to_json(value).decode()
     except (PydanticSerializationError, UnicodeEncodeError) as error:
         msg = f"This holds text that cannot be stored: {type(error).__name__}."
         raise CodecError(msg) from None

@@ -20,6 +20,9 @@ from sqlalchemy.pool import QueuePool
 from storage.errors import StorageError, StorageUnavailable, StoreLocked
 from storage.tables import pipelines
 
+WRITING = "BEGIN IMMEDIATE"
+SAYS_BEGIN = "andon_says_begin"
+"""An option of connections whose user says BEGIN, where SQLAlchemy believes in one transaction that never ends."""
 BUSY_TIMEOUT_MS = 500
 """Only a stranger (a shell on the file) can hold the lock; whoever waits for Slack has three seconds in all."""
 
@@ -63,11 +66,11 @@ def parse_url(text: str) -> URL:
 
 
 def writing_engine(url: URL) -> Engine:
-    """The one connection that writes to a SQLite file; its transactions take the write lock at once."""
+    """The one connection that writes to a SQLite file; its transactions take the write lock at once (`WRITING`)."""
     engine = create_engine(
         url, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_reset_on_return=None, hide_parameters=True
     )
-    _prepare_sqlite(engine, begin="BEGIN IMMEDIATE", query_only=False)
+    _prepare_sqlite(engine, begin=WRITING, query_only=False)
     return engine
 
 
@@ -95,8 +98,9 @@ def _prepare_sqlite(engine: Engine, *, begin: str, query_only: bool) -> None:
             cursor.execute("PRAGMA query_only = ON")
         cursor.close()
 
-    def begun(connection: Any) -> None:
-        connection.exec_driver_sql(begin)
+    def begun(connection: Connection) -> None:
+        if SAYS_BEGIN not in connection.get_execution_options():
+            connection.exec_driver_sql(begin)
 
     event.listen(engine, "connect", connected)
     event.listen(engine, "begin", begun)

@@ -63,31 +63,71 @@ class Prepared:
 
     def rows(self, connection: Connection, row: Row) -> list[Row]:
         """Run it with one row; what it returns."""
-        with self._cursor(connection) as cursor:
+        # Written out, as in `many`: a `with` around it would take longer than what it guards.
+        cursor = cursor_of(connection)
+        try:
             cursor.execute(self._sql, self._bind(row))
-            return [tuple(found) for found in cursor.fetchall()]
+            found: list[Row] = cursor.fetchall()
+        except self._errors as error:
+            raise self._wrapped(error) from error
+        finally:
+            cursor.close()
+        return found
 
     def many(self, connection: Connection, rows: Sequence[Row]) -> int:
         """Run it with many rows; how many it touched."""
-        with self._cursor(connection) as cursor:
+        cursor = cursor_of(connection)
+        try:
             if len(rows) == 1:
                 cursor.execute(self._sql, self._bind(rows[0]))
             else:
                 cursor.executemany(self._sql, [self._bind(row) for row in rows])
             return int(cursor.rowcount)
-
-    @contextmanager
-    def _cursor(self, connection: Connection) -> Iterator[Any]:
-        cursor = connection.connection.cursor()
-        try:
-            yield cursor
         except self._errors as error:
-            wrapped = DBAPIError.instance(
-                self._sql, None, error, self._errors, hide_parameters=True, dialect=self._dialect
-            )
-            raise wrapped from error
+            raise self._wrapped(error) from error
         finally:
             cursor.close()
+
+    def say(self, connection: Connection) -> None:
+        """Run it, where it takes no row and returns nothing."""
+        self.many(connection, _NO_ROW)
+
+    def _wrapped(self, error: Exception) -> DBAPIError:
+        wrapped = DBAPIError.instance(self._sql, None, error, self._errors, hide_parameters=True, dialect=self._dialect)
+        assert isinstance(wrapped, DBAPIError)
+        return wrapped
+
+
+_NO_ROW: Sequence[Row] = ((),)
+
+
+def cursor_of(connection: Connection) -> Any:
+    """A cursor of the driver's own."""
+    driver: Any = connection.connection.dbapi_connection
+    return driver.cursor()
+
+
+class Block:
+    """A transaction on a connection of ours, said in plain words: SQLAlchemy's own takes longer than a statement."""
+
+    def __init__(self, dialect: Dialect, begin: str) -> None:
+        self._begin, self._commit, self._rollback = (
+            Prepared(text(words), dialect, ()) for words in (begin, "COMMIT", "ROLLBACK")
+        )
+
+    @contextmanager
+    def within(self, connection: Connection) -> Iterator[None]:
+        """Whatever is raised inside, or by the commit, undoes everything."""
+        self._begin.say(connection)
+        try:
+            yield
+            self._commit.say(connection)
+        except BaseException:
+            driver: Any = connection.connection.dbapi_connection
+            # A disk that is full has ended it already.
+            if driver.in_transaction:
+                self._rollback.say(connection)
+            raise
 
 
 EVENT = tuple(c.name for c in events.columns if c.name != "id")
@@ -102,6 +142,8 @@ class Statements:
     """Every prepared statement, for one dialect; what each row must hold stands beside it."""
 
     def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._said: dict[str, Prepared] = {}
         self.insert_event = Prepared(insert(events).inline().values(_binds(EVENT)), dialect, EVENT)
         self.insert_seen = Prepared(insert(seen).inline().values(_binds(SEEN)), dialect, SEEN)
         effects = dialects.insert_or_ignore(outbox, dialect.name).inline().values(_binds(OUTBOX))
@@ -138,6 +180,13 @@ class Statements:
             .offset(_number(0))
         )
         self.next_due = Prepared(first, dialect, ())
+
+    def say(self, connection: Connection, words: str) -> None:
+        """Say something that takes no row and returns nothing; of few different ones."""
+        said = self._said.get(words)
+        if said is None:
+            said = self._said[words] = Prepared(text(words), self._dialect, ())
+        said.say(connection)
 
 
 def _b(name: str) -> Any:

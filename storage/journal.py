@@ -334,17 +334,18 @@ class Transaction:
         name = f"piece_{self._depth}"
         claims, lanes = len(self.born.claims), frozenset(self.born.lanes)
         # Said plainly, because SQLAlchemy's own nested transactions compile these words anew each time.
-        connection.exec_driver_sql(f"SAVEPOINT {name}")
+        say = self.statements.say
+        say(connection, f"SAVEPOINT {name}")
         try:
             yield
             self.flush()
         except BaseException:
-            connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {name}")
+            say(connection, f"ROLLBACK TO SAVEPOINT {name}")
             del self.born.claims[claims:]
             self.born.lanes &= lanes
             raise
         finally:
-            connection.exec_driver_sql(f"RELEASE SAVEPOINT {name}")
+            say(connection, f"RELEASE SAVEPOINT {name}")
             self._depth -= 1
 
     # ---- the rest ---------------------------------------------------------------------------------------------------
@@ -423,6 +424,7 @@ class Store:
             self._reader: Engine = dialects.reading_engine(url)
             migrate(self._writer)
             self._statements = hot.Statements(self._writer.dialect)
+            self._block = hot.Block(self._writer.dialect, dialects.WRITING)
         else:
             # The driver takes a tenth of a second to load; whoever works on a file does without.
             from storage.shared import Shared
@@ -443,8 +445,9 @@ class Store:
             return
         with self._turn:
             # Kept from one to the next: to take it from the pool and give it back costs as much as a statement.
-            self._held = self._held or self._writer.connect()
-            with self._held.begin():
+            if self._held is None:
+                self._held = self._writer.connect().execution_options(**{dialects.SAYS_BEGIN: True})
+            with self._block.within(self._held):
                 transaction = Transaction(self._held, self.codec, self._statements)
                 yield transaction
                 transaction.finish()

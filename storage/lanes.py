@@ -173,10 +173,11 @@ class Lanes:
                 cards[where] = len(waiting)
             waiting.append(row)
         if birth is not None and taken:
-            born.claims.extend(self._claimed_at_birth(taken, birth))
+            born.claims.extend(self._insert_claimed(taken, waiting, birth))
             # One that was there before is claimed by nobody here: what stands behind it must be looked at.
             born.lanes |= {row[_LANE] for row, _ in taken} - {claimed.lane for claimed in born.claims}
-        self._insert(waiting)
+        else:
+            self._insert(waiting)
         return born
 
     def _stands(self, lanes: Sequence[str]) -> dict[str, _Stand]:
@@ -188,19 +189,22 @@ class Lanes:
             for where, is_claimed, is_open, card in found
         }
 
-    def _claimed_at_birth(self, taken: Sequence[tuple[hot.Row, Effect]], birth: Birth) -> Iterator[Claimed]:
-        """Insert these and claim them; those that were there before are left as they are."""
+    def _insert_claimed(
+        self, taken: Sequence[tuple[hot.Row, Effect]], waiting: Sequence[hot.Row], birth: Birth
+    ) -> Iterator[Claimed]:
+        """Insert all of these, those that are taken as claimed; what was there before is left as it is."""
         statement = self._transaction.statements.born
         assert statement is not None, "whoever shares a database claims in a commit of its own"
         until = from_number(taken[0][0][_DUE]) + birth.lease
         at = to_number(until)
         rows = [(*row[:_STATE], "claimed", 1, at, at, 1, *row[_STATE + 5 :]) for row, _ in taken]
-        found = statement.rows(self._transaction.connection, (json.dumps(rows),))
+        found = statement.rows(self._transaction.connection, (json.dumps([*rows, *waiting]),))
         seqs = {(pipeline_id, key): seq for pipeline_id, key, seq in found}
+        if len(found) < len(taken) + len(waiting):
+            self._refuse_reused([*rows, *waiting])
         for row, effect in taken:
             seq = seqs.get((row[_PIPELINE], row[_KEY]))
             if seq is None:
-                self._insert([row])
                 continue
             yield Claimed(
                 seq=seq,
@@ -216,19 +220,20 @@ class Lanes:
             )
 
     def _insert(self, new: Sequence[hot.Row]) -> None:
-        if not new:
-            return
-        connection = self._transaction.connection
-        if self._transaction.statements.insert_effect.many(connection, new) == len(new):
-            return
-        wanted = {(row[_PIPELINE], row[_KEY]): (row[_KIND], row[_BODY]) for row in new}
-        stored = connection.execute(
-            select(outbox.c.pipeline_id, outbox.c.key, outbox.c.kind, outbox.c.body).where(
-                tuple_(outbox.c.pipeline_id, outbox.c.key).in_(list(wanted))
-            )
+        if new and self._transaction.statements.insert_effect.many(self._transaction.connection, new) != len(new):
+            self._refuse_reused(new)
+
+    def _refuse_reused(self, rows: Sequence[hot.Row]) -> None:
+        """Some of these were there before: nothing is lost where they are the same, word for word."""
+        keys = {(row[_PIPELINE], row[_KEY]) for row in rows}
+        query = select(outbox.c.pipeline_id, outbox.c.key, outbox.c.kind, outbox.c.body).where(
+            tuple_(outbox.c.pipeline_id, outbox.c.key).in_(list(keys))
         )
-        for pipeline_id, key, kind, body in stored:
-            if wanted[pipeline_id, key] != (kind, body):
+        stored = {(r.pipeline_id, r.key): (r.kind, r.body) for r in self._transaction.connection.execute(query)}
+        for row in rows:
+            pipeline_id, key = row[_PIPELINE], row[_KEY]
+            # What is stored under another key meanwhile (a card that was overtaken) is no clash.
+            if stored.get((pipeline_id, key), (row[_KIND], row[_BODY])) != (row[_KIND], row[_BODY]):
                 msg = f"Two different effects of {pipeline_id} carry the key {key}."
                 raise KeyReused(msg)
 

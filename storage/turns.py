@@ -70,7 +70,7 @@ def end(dialect: str) -> ClauseElement:
 
 
 def born_in_sqlite() -> ClauseElement:
-    """Insert effects that are claimed already, rows as arrays; returns (pipeline, key, seq) of the new ones."""
+    """Insert effects, claimed ones among them, rows as arrays; returns (pipeline, key, seq) of the new ones."""
     values = ", ".join(f"json_extract(value, '$[{place}]')" for place in range(len(INSERTED)))
     return text(
         f"INSERT INTO outbox ({', '.join(INSERTED)}) SELECT {values} FROM {dialects.each('rows', 'text', 'sqlite')}"
