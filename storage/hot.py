@@ -149,7 +149,8 @@ class Statements:
         effects = dialects.insert_or_ignore(outbox, dialect.name).inline().values(_binds(OUTBOX))
         self.insert_effect = Prepared(effects, dialect, OUTBOX)
         self.stands = Prepared(turns.stands(dialect.name), dialect, ("lanes",))
-        self.born = Prepared(turns.born_in_sqlite(), dialect, ("rows",)) if dialect.name == "sqlite" else None
+        self.last_seq = Prepared(text("SELECT last_insert_rowid()"), dialect, ())
+        """SQLite's; whoever shares a database claims in a commit of its own."""
         taken = ("key", "body", "schema", "due_at")
         supersede = update(outbox).where(outbox.c.seq == _b("seq")).values(_binds(taken))
         self.supersede = Prepared(supersede, dialect, (*taken, "seq"))

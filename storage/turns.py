@@ -67,12 +67,3 @@ def end(dialect: str) -> ClauseElement:
         f" AND CAST(seq AS TEXT) || '/' || CAST(fence AS TEXT)"
         f" IN (SELECT value FROM {dialects.each('held', 'text', dialect)}) RETURNING seq"
     )
-
-
-def born_in_sqlite() -> ClauseElement:
-    """Insert effects, claimed ones among them, rows as arrays; returns (pipeline, key, seq) of the new ones."""
-    values = ", ".join(f"json_extract(value, '$[{place}]')" for place in range(len(INSERTED)))
-    return text(
-        f"INSERT INTO outbox ({', '.join(INSERTED)}) SELECT {values} FROM {dialects.each('rows', 'text', 'sqlite')}"
-        " WHERE true ON CONFLICT DO NOTHING RETURNING pipeline_id, key, seq"
-    )

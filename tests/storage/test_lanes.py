@@ -47,9 +47,15 @@ def test_what_finds_its_lane_free_is_claimed_where_it_is_decided(file: Path) -> 
         transaction.outbox.done(second)
     with store.transaction() as transaction:
         transaction.birth = Birth(LEASE, room=5)
-        transaction.put_effects("shop", [tell("a1"), tell("a3")], NOON)
-    assert transaction.born.claims == []
+        transaction.put_effects("shop", [tell("a1"), tell("a3"), tell("b1", "r2"), tell("b2", "r2")], NOON)
+    (other,) = transaction.born.claims
+    assert other.key == "b1"
     assert transaction.born.lanes == {first.lane}
+    with store.transaction() as transaction:
+        stored = transaction.connection.exec_driver_sql("SELECT key FROM outbox WHERE seq = ?", (other.seq,)).scalar()
+        assert stored == other.key, "it was taken for another one"
+        assert transaction.outbox.done(other)
+    assert sorted(keys(claim(store))) == ["a3", "b2"]
     store.close()
 
 
