@@ -86,11 +86,12 @@ async def andon(more: int = 0) -> AsyncIterator[int]:
     from bot.adapter_settings import deployer_problems, test_problems
     from bot.app import running
     from bot.definitions import load_directory
-    from bot.lean import begin_logging, rest_collector
+    from bot.lean import begin_logging, rest_collector, take_short_turns
     from bot.settings import Settings
     from bot.slack_dispatch import nothing
 
     begin_logging("INFO")
+    take_short_turns()
     settings = Settings.from_environment(os.environ)
     definitions = load_directory(settings.config, deployer_problems, test_problems)
     async with running(settings, definitions, company.parts(company.outside())) as app:

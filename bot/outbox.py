@@ -54,7 +54,7 @@ FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(minutes=5)
 LEASE = timedelta(seconds=60)
 AT_ONCE = 256
-BETWEEN_ROUNDS = 0.02
+BETWEEN_ROUNDS = 0.05
 """Seconds between rounds that only end and begin what people read."""
 LOOK_EVERY = timedelta(seconds=15)
 SURPRISES = 8

@@ -11,7 +11,7 @@ import sys
 from bot.adapter_settings import deployer_problems, test_problems
 from bot.app import build
 from bot.definitions import Definitions, load_directory
-from bot.lean import begin_logging, rest_collector
+from bot.lean import begin_logging, rest_collector, take_short_turns
 from bot.settings import Settings, SettingsError
 from core.errors import AndonError
 
@@ -24,6 +24,7 @@ STARTED_ANEW = 75
 def run() -> int:
     """Run until told to end; returns the exit code."""
     begin_logging(os.environ.get("ANDON_LOG", "INFO").upper())
+    take_short_turns()
     try:
         settings = Settings.from_environment(os.environ)
         definitions = _definitions(settings)

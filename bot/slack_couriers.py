@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
@@ -18,6 +19,7 @@ from storage.journal import Transaction
 from storage.records import SentMessage
 
 CARD: Final = "card"
+REMEMBERED: Final = 2_000
 ASKED: Final = "asked "
 
 
@@ -55,17 +57,38 @@ class SlackCouriers:
 
 
 class StoredCards:
-    """Where cards stand, in the table of messages; a card that went on elsewhere is still known by its old place."""
+    """Where cards stand, in the table of messages; a card that went on elsewhere is still known by its old place.
+
+    Where nobody else can write, cards that were asked for lately are remembered: a card is looked for whenever its
+    release hears of something, and each look costs as much as a decision.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._known: OrderedDict[tuple[str, str], Card] = OrderedDict()
 
     async def find(self, pipeline: str, release: str) -> Card | None:
         """Return a release's card."""
+        known = self._known.get((pipeline, release))
+        if known is not None:
+            return known
         found = await self._engine.read(lambda t: t.messages.find(pipeline, release, CARD))
         if found is None:
             return None
-        return Card(channel=found.channel, ts=found.ts, key=found.key, fingerprint=found.fingerprint)
+        if (pipeline, release) not in self._known:
+            # Else it was put somewhere else while this was read.
+            card = Card(channel=found.channel, ts=found.ts, key=found.key, fingerprint=found.fingerprint)
+            self._remember(pipeline, release, card)
+            return card
+        return self._known[pipeline, release]
+
+    def _remember(self, pipeline: str, release: str, card: Card) -> None:
+        if self._engine.is_shared:
+            return
+        self._known[pipeline, release] = card
+        self._known.move_to_end((pipeline, release))
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
 
     async def put(self, pipeline: str, release: str, card: Card) -> None:
         """Remember it; on disk before this returns."""
@@ -80,6 +103,7 @@ class StoredCards:
                 transaction.messages.put(_sent(pipeline, release, f"{CARD} {old.ts}", before), now)
 
         await self._engine.run(write)
+        self._remember(pipeline, release, card)
 
     async def questions(self, pipeline: str, release: str) -> Mapping[str, Card]:
         """Return a release's requests for approval, by request."""

@@ -14,7 +14,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -350,47 +349,50 @@ class Transaction:
 
     # ---- the rest ---------------------------------------------------------------------------------------------------
 
-    @cached_property
+    # Made anew each time: one that was kept would hold the transaction that holds it, and only the collector of
+    # garbage would ever find the two.
+
+    @property
     def outbox(self) -> Lanes:
         """Effects to be delivered."""
         return Lanes(self)
 
-    @cached_property
+    @property
     def history(self) -> History:
         """What happened."""
         return History(self)
 
-    @cached_property
+    @property
     def messages(self) -> Messages:
         """Where messages can be found again."""
         return Messages(self)
 
-    @cached_property
+    @property
     def acts(self) -> Acts:
         """What was done to the organisation."""
         return Acts(self)
 
-    @cached_property
+    @property
     def inbox(self) -> Inbox:
         """Webhooks, stored first."""
         return Inbox(self)
 
-    @cached_property
+    @property
     def worlds(self) -> Worlds:
         """What pipelines share."""
         return Worlds(self)
 
-    @cached_property
+    @property
     def liveness(self) -> Liveness:
         """When Andon was looking, and when not."""
         return Liveness(self)
 
-    @cached_property
+    @property
     def installations(self) -> Installations:
         """Where the Slack app was installed by OAuth."""
         return Installations(self)
 
-    @cached_property
+    @property
     def tokens(self) -> Tokens:
         """Who may use the HTTP API."""
         return Tokens(self)

@@ -18,7 +18,6 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from typing import Any
 
 import psycopg
@@ -216,7 +215,7 @@ class SharedTransaction(Transaction):
         self._created: list[tuple[str, int]] = []
         self._world: World | None = None
 
-    @cached_property
+    @property
     def outbox(self) -> Lanes:
         """Effects to be delivered."""
         return SharedLanes(self, self._run, self._claim_among)
