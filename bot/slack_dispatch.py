@@ -4,7 +4,7 @@ Bolt searches its listeners one by one and gathers two dozen arguments for each 
 command of ours does; so payloads are answered by a middleware (`before_authorize`), and a hundred commands cost what
 one does. What is in no dict goes to the dict's `otherwise`: nothing Slack delivers is left without an answer.
 
-Bolt keeps the request, the acknowledgement and the errors. Its own middleware is left out where the faces have done
+Bolt keeps the request, the response and the errors. Its own middleware is left out where the faces have done
 the work already (signature, challenge) or where it would cost a call (`auth.test` per token).
 """
 
@@ -21,7 +21,6 @@ from typing import Any, Final
 
 from slack_bolt.async_app import AsyncApp, AsyncBoltRequest
 from slack_bolt.authorization import AuthorizeResult
-from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.middleware.async_middleware import AsyncMiddleware
 from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
@@ -129,13 +128,13 @@ class Dispatcher:
 
     def _bolt(self) -> AsyncApp:
         client = self._slack.client
-        # Bolt makes a client for each request after this one; Andon's own calls do not go through it.
+        # Bolt wants one to begin with; Andon's own calls do not go through it.
         pattern = AsyncWebClient(
             base_url=client.base_url, session=client.session, retry_handlers=[], logger=library_log
         )
         pattern.proxy = client.proxy
         with without_slack_environment():
-            app = AsyncApp(
+            app = _App(
                 name="andon",
                 logger=library_log,
                 client=pattern,
@@ -162,7 +161,7 @@ class Dispatcher:
             if on_kind is None:
                 return BoltResponse(status=404, body="")
             fields = await on_kind(body)
-        return await AsyncAck()(**fields)  # type: ignore[no-untyped-call]
+        return BoltResponse(status=200, body=fields or "")
 
     async def _on_action(self, body: Payload) -> Ack:
         action = body["actions"][0] if body.get("actions") else {}
@@ -208,6 +207,16 @@ class Dispatcher:
         )
         answer = await self._switchboard.complain(body, text)
         return BoltResponse(status=200, body=json.dumps(answer) if answer else "")
+
+
+class _App(AsyncApp):
+    """Bolt's app without what it makes for each request and nobody here reads, above all a client of its own.
+
+    That takes a tenth of the time in which a command is answered. Where the library calls it no more, nothing breaks.
+    """
+
+    def _init_context(self, req: AsyncBoltRequest) -> None:
+        """Leave the context as it came."""
 
 
 class _Switch(AsyncMiddleware):

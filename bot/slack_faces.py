@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from aiohttp import WSMessage, web
-from slack_bolt.adapter.aiohttp import to_aiohttp_response
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.adapter.socket_mode.async_internals import send_async_response
 from slack_bolt.async_app import AsyncApp
@@ -90,7 +89,10 @@ class HttpFace:
             return web.json_response({"challenge": body.get("challenge", "")})
         if body.get("ssl_check") == "1":
             return web.Response()
-        return await to_aiohttp_response(await self._dispatch.dispatch(body, request.headers))
+        answer = await self._dispatch.dispatch(body, request.headers)
+        # Bolt's own way (`to_aiohttp_response`) looks for cookies and charsets, and has aiohttp look for how to send text.
+        kind = "application/json" if answer.body.startswith("{") else "text/plain"
+        return web.Response(status=answer.status, text=answer.body, content_type=kind)
 
     def _is_authentic(self, raw: bytes, headers: Headers) -> bool:
         timestamp = headers.get("X-Slack-Request-Timestamp", "")
