@@ -90,7 +90,7 @@ class HttpFace:
         if body.get("ssl_check") == "1":
             return web.Response()
         answer = await self._dispatch.dispatch(body, request.headers)
-        # Bolt's own way (`to_aiohttp_response`) looks for cookies and charsets, and has aiohttp look for how to send text.
+        # Bolt's own way (`to_aiohttp_response`) looks for cookies, and has aiohttp look for a way to send text.
         kind = "application/json" if answer.body.startswith("{") else "text/plain"
         return web.Response(status=answer.status, text=answer.body, content_type=kind)
 
