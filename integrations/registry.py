@@ -36,6 +36,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     Kind.DEPLOYER: {
         "command": "integrations.command.deployer:CommandDeployer",
         "hosts": "integrations.hosts.deployer:HostsDeployer",
+        "github-actions": "integrations.github.deployer:GitHubActionsDeployer",
         "processes": "integrations.processes.deployer:ProcessesDeployer",
         "scripted": "integrations.scripted:ScriptedDeployer",
     },
