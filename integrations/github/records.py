@@ -59,7 +59,7 @@ class Records:
     """The deployments of one repository, asked over one connection."""
 
     def __init__(self, api: Api, repository: str) -> None:
-        self._api, self._base = api, f"/repos/{repository}/deployments"
+        self._api, self._repository, self._base = api, repository, f"/repos/{repository}/deployments"
 
     async def find(self, task: str) -> Record | None:
         """The deployment with this task; the first one, should there be two."""
@@ -104,7 +104,11 @@ class Records:
     async def _listed(self, **by: str) -> list[Record]:
         words = ",".join((*by, "per_page"))
         found = await self._api.items(
-            "list its deployments", f"{self._base}{{?{words}}}", most=MOST_LOOKED, per_page=str(MOST_LOOKED), **by
+            f"list the deployments of {self._repository}",
+            f"{self._base}{{?{words}}}",
+            most=MOST_LOOKED,
+            per_page=str(MOST_LOOKED),
+            **by,
         )
         return [_record(one) for one in found]
 

@@ -80,7 +80,7 @@ class StandIn:
         self.left = 5000
         self.held = asyncio.Event()
         self._faults: list[tuple[str, Fault]] = []
-        self._hold_at: tuple[int, bool] | None = None
+        self._hold: tuple[str, int, bool] | None = None
         self._runners: list[web.AppRunner] = []
         self._storage = ""
 
@@ -107,9 +107,9 @@ class StandIn:
         """The next `times` calls whose `METHOD path` fits the expression go wrong."""
         self._faults += [(call, fault)] * times
 
-    def hold(self, number: int, *, is_done: bool) -> None:
-        """Leave the call of this number unanswered, done or not done, and set `held`: then its sender is killed."""
-        self._hold_at, self.calls = (number, is_done), []
+    def hold(self, call: str, *, nth: int = 1, is_done: bool) -> None:
+        """Leave the nth call that fits unanswered, done or not done, and set `held`: then its sender is killed."""
+        self._hold, self.calls = (call, nth, is_done), []
         self.held.clear()
 
     def said(self, call: str) -> int:
@@ -125,14 +125,14 @@ class StandIn:
         fault = next((found for found in self._faults if re.fullmatch(found[0], call)), None)
         if fault is not None:
             self._faults.remove(fault)
-        held = self._hold_at is not None and self._hold_at[0] == len(self.calls)
-        if held and self._hold_at is not None and not self._hold_at[1]:
-            await self._hold()
+        held = self._held(call)
+        if held is False:
+            await self._wait()
         if fault is not None and not fault[1].is_late:
             return await self._wrong(fault[1])
         response = await self._right(request, call)
         if held:
-            await self._hold()
+            await self._wait()
         return response if fault is None else await self._wrong(fault[1])
 
     async def _stored(self, request: web.Request) -> web.StreamResponse:
@@ -142,8 +142,14 @@ class StandIn:
         run = self.repository.runs[int(request.path.rpartition("/")[2])]
         return web.Response(text=run.play.log)
 
-    async def _hold(self) -> None:
-        self._hold_at = None
+    def _held(self, call: str) -> bool | None:
+        """Whether this call is left unanswered, and then whether it is done before."""
+        if self._hold is None or not re.fullmatch(self._hold[0], call) or self.said(self._hold[0]) != self._hold[1]:
+            return None
+        is_done, self._hold = self._hold[2], None
+        return is_done
+
+    async def _wait(self) -> None:
         self.held.set()
         await asyncio.Event().wait()
 
@@ -161,12 +167,12 @@ class StandIn:
             self.mistakes.append(f"{call}: {refusal.status} {refusal.message}")
             status, content, headers = refusal.status, {"message": refusal.message}, refusal.headers
         if isinstance(content, str):
-            return web.Response(status=302, headers={"location": content})
+            return web.Response(status=302, headers={"location": content, "date": self._date})
         response = self._response(status, content, headers)
         if request.method == "GET" and status == 200:
             etag = f'W/"{hashlib.sha256(response.body or b"").hexdigest()}"'  # type: ignore[arg-type]
             if request.headers.get("if-none-match") == etag:
-                return web.Response(status=304, headers={"etag": etag})
+                return web.Response(status=304, headers={"etag": etag, "date": self._date})
             response.headers["etag"] = etag
             if following := request.get(FOLLOWING):
                 response.headers["link"] = f'<{self.url}{following}>; rel="next", <{self.url}>; rel="last"'
@@ -179,11 +185,15 @@ class StandIn:
             "x-ratelimit-remaining": str(self.left),
             "x-ratelimit-reset": str(int(self.repository.now.timestamp()) + 3000),
             "x-github-request-id": "A1B2:3C4D:5E6F",
-            "date": format_datetime(self.repository.now, usegmt=True),
+            "date": self._date,
         }
         body = None if content is None else json.dumps(content).encode()
         kind = {} if body is None else {"content-type": "application/json; charset=utf-8"}
         return web.Response(status=status, body=body, headers={**pace, **kind, **headers})
+
+    @property
+    def _date(self) -> str:
+        return format_datetime(self.repository.now, usegmt=True)
 
     def _admit(self, request: web.Request) -> None:
         if not request.headers.get("user-agent"):
