@@ -27,6 +27,10 @@ def deployer_problems(
         from integrations.hosts.config import read as read_hosts
 
         return read_hosts(settings, targets)[2]
+    if deployer == "github-actions":
+        from integrations.github.config import problems
+
+        return list(problems(settings, targets))
     return _unknown(Kind.DEPLOYER, deployer)
 
 

@@ -43,6 +43,15 @@ class Waits(Protocol):
         """How it stands when it is over, or after so many seconds."""
 
 
+@runtime_checkable
+class HasPace(Protocol):
+    """A deployer that may not be asked as often as others, and says in words what it does meanwhile."""
+
+    @property
+    def poll_seconds(self) -> float:
+        """Seconds between two looks at one deployment."""
+
+
 class Deployments:
     """Delivers StartDeployment, FollowDeployment, CancelDeployment and ObserveTarget."""
 
@@ -120,7 +129,7 @@ class Deployments:
         except TransientError as error:
             await self._lost_if_long(claimed, effect.deployment, error.message)
             raise
-        return await self._judge(claimed, effect, at, status)
+        return await self._judge(claimed, effect, at, status, pace(deployer))
 
     async def cancel(self, claimed: Claimed, effect: CancelDeployment) -> Delivered:
         """Ask it to stop; whoever follows it hears when it has. Without a reference it is looked for by its key."""
@@ -172,7 +181,7 @@ class Deployments:
         return replace(status, outcome=Outcome.FAILED, message=said)
 
     async def _judge(
-        self, claimed: Claimed, effect: FollowDeployment, at: Deployment, status: DeploymentStatus
+        self, claimed: Claimed, effect: FollowDeployment, at: Deployment, status: DeploymentStatus, every: timedelta
     ) -> Delivered:
         key = effect.deployment
         match status.outcome:
@@ -192,19 +201,28 @@ class Deployments:
             case Outcome.UNKNOWN:
                 reason = status.message or "the deployer cannot tell"
                 await self._report(claimed, DeploymentLost(key=key, reason=reason), "lost")
-                return Again(self._engine.now() + POLL * 10, reason)
+                return Again(self._engine.now() + max(POLL * 10, every), reason)
             case Outcome.RUNNING:
-                await self._note_progress(claimed, key, at, status)
+                await self._note_progress(claimed, key, at, status, is_slow=every > POLL)
                 if self._engine.now() - at.requested_at > effect.timeout:
                     reason = f"it has taken longer than {effect.timeout}"
                     await self._report(claimed, DeploymentLost(key=key, reason=reason), "late")
-                return Again(self._engine.now() + (timedelta() if status.done_units != at.done_units else POLL), "")
+                moved = status.done_units != at.done_units
+                return Again(self._engine.now() + (timedelta() if moved and every == POLL else every), "")
 
-    async def _note_progress(self, claimed: Claimed, key: str, at: Deployment, status: DeploymentStatus) -> None:
-        if (status.done_units, status.all_units) == (at.done_units, at.all_units) and at.phase != "unknown":
+    async def _note_progress(
+        self, claimed: Claimed, key: str, at: Deployment, status: DeploymentStatus, *, is_slow: bool
+    ) -> None:
+        # What is looked at seldom says something new seldom, too: then words alone are news.
+        is_same = status.message == at.note or not (is_slow or status.waits)
+        if is_same and (status.done_units, status.all_units) == (at.done_units, at.all_units) and at.phase != "unknown":
             return
         event = DeploymentProgressed(
-            key=key, done_units=status.done_units, all_units=status.all_units, note=status.message
+            key=key,
+            done_units=status.done_units,
+            all_units=status.all_units,
+            note=status.message,
+            waits=status.waits,
         )
         await self._engine.submit(claimed.pipeline_id, event)
 
@@ -243,6 +261,11 @@ class Deployments:
 
     async def _report(self, claimed: Claimed, event: Event, outcome: str) -> None:
         await self._engine.submit(claimed.pipeline_id, event, dedupe=f"{claimed.key}/{outcome}")
+
+
+def pace(deployer: Deployer) -> timedelta:
+    """How long to wait between two looks at a deployment."""
+    return max(POLL, timedelta(seconds=deployer.poll_seconds)) if isinstance(deployer, HasPace) else POLL
 
 
 def end_of(output: str) -> str:

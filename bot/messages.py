@@ -36,7 +36,7 @@ from core.releases.world import World
 
 BUTTONS: Final = ("approve", "reject", "acknowledge", "pause", "retry", "lift", "override")
 """What is offered as a button, most wanted first; rolling back stands in the menu, one thought further away."""
-URGENT: Final = frozenset({"drift", "deployment_lost", "pause_reminder"})
+URGENT: Final = frozenset({"drift", "deployment_lost", "deployment_waits", "pause_reminder"})
 """What somebody must act on, although there is no button for it."""
 BOUND: Final = frozenset({"approve", "reject"})
 

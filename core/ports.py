@@ -73,6 +73,8 @@ class DeploymentStatus:
     done_units: int = 0
     all_units: int = 0
     output: str = ""
+    waits: bool = False
+    """It goes on only when somebody acts outside Andon; `message` says who and where."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,8 +35,8 @@ _NOUNS = {Kind.DEPLOYER: "deployer", Kind.ALARM_SOURCE: "alarm source", Kind.STA
 BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     Kind.DEPLOYER: {
         "command": "integrations.command.deployer:CommandDeployer",
-        "hosts": "integrations.hosts.deployer:HostsDeployer",
         "github-actions": "integrations.github.deployer:GitHubActionsDeployer",
+        "hosts": "integrations.hosts.deployer:HostsDeployer",
         "processes": "integrations.processes.deployer:ProcessesDeployer",
         "scripted": "integrations.scripted:ScriptedDeployer",
     },

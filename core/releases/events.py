@@ -59,12 +59,13 @@ class DeploymentStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentProgressed:
-    """Units done so far."""
+    """Units done so far, or what it does now; `waits` where it goes on only when somebody acts outside Andon."""
 
     key: str
     done_units: int
     all_units: int
     note: str = ""
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

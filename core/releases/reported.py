@@ -146,11 +146,11 @@ def deployment_started(draft: Draft, event: DeploymentStarted) -> None:
 
 
 def deployment_progressed(draft: Draft, event: DeploymentProgressed) -> None:
-    """Units done so far; also a sign of life of one that was lost."""
+    """Units done so far; also a sign of life of one that was lost. What people must do elsewhere is told once."""
     found = _in_flight(draft, event.key)
     if found is None:
         return
-    target, at, _ = found
+    target, at, stage = found
     heard = replace(
         at,
         phase="running" if at.phase == "unknown" else at.phase,
@@ -160,6 +160,14 @@ def deployment_progressed(draft: Draft, event: DeploymentProgressed) -> None:
     )
     if heard != at:
         draft.put_target(replace(target, deployment=heard))
+    if event.waits and event.note != at.note:
+        run = draft.state.stage(stage.name).run
+        draft.tell(
+            run.release if run else "",
+            "deployment_waits",
+            f"The deployment of {at.what.version} to {target.name} waits for somebody outside Andon: {event.note}",
+            asks=called(draft.world, draft.definition),
+        )
 
 
 def deployment_succeeded(draft: Draft, event: DeploymentSucceeded) -> None:

@@ -13,6 +13,7 @@ from core.releases.pipeline import Stage
 from core.releases.state import (
     Baking,
     Deploying,
+    Deployment,
     PipelineState,
     Release,
     RollingBack,
@@ -121,7 +122,7 @@ def _running(state: PipelineState, name: str, run: StageRun, now: datetime) -> R
             done = [
                 t for t in targets if t.current is not None and t.current.digest == release.digest and not t.is_mixed
             ]
-            moving = [t.name for t in targets if t.deployment is not None]
+            moving = [_moving(t.name, t.deployment) for t in targets if t.deployment is not None]
             doing = f"deploying, {len(done)} of {len(targets)} targets done"
             runs = "the deployment to {} runs" if len(moving) == 1 else "the deployments to {} run"
             more = Blocker("deploying", runs.format(listed(moving)), "", None) if moving else None
@@ -196,6 +197,12 @@ def _running(state: PipelineState, name: str, run: StageRun, now: datetime) -> R
             )
         case _:
             assert_never(run.phase)
+
+
+def _moving(target: str, deployment: Deployment) -> str:
+    """A target with what its deployment does now, where that is known."""
+    note = deployment.note if deployment.phase == "running" else ""
+    return f"{target} ({note.rstrip('.')})" if note else target
 
 
 def _way_out(state: PipelineState, release: Release) -> str:

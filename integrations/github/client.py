@@ -62,7 +62,10 @@ class AppAccess(Strict):
 
 
 class Access(Strict):
-    """Where the API is and who asks; a base of `with:` wherever GitHub is asked. Without anything: `GITHUB_TOKEN`."""
+    """Where the API is and who asks; a base of `with:` wherever GitHub is asked.
+
+    The variable is always named, so that a definition is seen to use a token, and whose.
+    """
 
     api: Url = "https://api.github.com"
     token_env: Variable | None = None
@@ -70,14 +73,12 @@ class Access(Strict):
 
     @model_validator(mode="after")
     def _one_identity(self) -> Self:
-        if self.token_env is not None and self.app is not None:
-            raise refusal("`token_env` and `app` are two identities", "keep one of them")
+        if (self.token_env is None) == (self.app is None):
+            raise refusal(
+                "GitHub must be asked by somebody: a token or an app, and not both",
+                "write `token_env: GITHUB_TOKEN`, or `app: {id: …, installation: …, key_file: …}`",
+            )
         return self
-
-    @property
-    def variable(self) -> str:
-        """The variable that holds the token, where no app is named."""
-        return self.token_env or "GITHUB_TOKEN"
 
 
 class GitHub:
@@ -114,9 +115,9 @@ class GitHub:
     async def _identity(self, asker: _Asker) -> str:
         app = self.access.app
         if app is None:
-            token = self._environment.get(self.access.variable, "").strip()
+            token = self._environment.get(self.access.token_env or "", "").strip()
             if not token:
-                raise PermanentError(f"The environment variable {self.access.variable} holds no GitHub token; set it.")
+                raise PermanentError(f"The environment variable {self.access.token_env} holds no GitHub token; set it.")
             return token
         async with self._asking:
             now = time.monotonic()
@@ -155,7 +156,7 @@ class GitHub:
 
     def _whose(self) -> str:
         app = self.access.app
-        return f"the GitHub App {app.id}" if app is not None else f"the token in {self.access.variable}"
+        return f"the GitHub App {app.id}" if app is not None else f"the token in {self.access.token_env}"
 
 
 class Api:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from core.errors import PermanentError
-from core.releases.fields import Duration, Line, Url
-from core.releases.problems import Strict, path_text, refusal, shown, validated
-from integrations.github.client import Access
+from core.releases.fields import Duration, Line, Shorthand, Url
+from core.releases.problems import Problem, Strict, path_text, refusal, shown, validated
+from integrations.command.placeholders import used
+from integrations.github.client import Access, Variable
 
 LEAST_POLL, LONGEST_POLL = timedelta(seconds=2), timedelta(minutes=5)
 MOST_INPUTS = 25
@@ -73,12 +75,36 @@ class GitHubActionsConfig(WorkflowAt):
     """Whether a newer success that somebody else's deployment had in an environment is a change past Andon [27]."""
 
 
+class Address(Shorthand):
+    """An address that says what runs: one line, or `{"digest": …, "version": …}`; asked with a token if one is named.
+
+    Only an address: a program would run on Andon's machine.
+    """
+
+    short_key = "url"
+
+    url: Url = Field(examples=["https://checkout.example.com/version"])
+    token_env: Variable | None = None
+    timeout: Duration = timedelta(seconds=10)
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        strange = [name for name in used(self.url) if name != "target"]
+        if strange:
+            raise refusal(f"`{{{shown(strange[0])}}}` is not known here", "only `{target}` is filled in")
+        return self
+
+
 class GitHubActionsTarget(Strict):
-    """`with:` of a target: the environment GitHub shows it as (its own name, if nothing is said), and where it is."""
+    """`with:` of a target: the environment GitHub shows it as (its own name, if nothing is said), and where it is.
+
+    `running`: asked for what runs, instead of believing GitHub's deployments.
+    """
 
     environment: Environment | None = None
     production: bool = False
     url: Url | None = None
+    running: Address | None = None
     inputs: Inputs = Field(default_factory=dict)
 
 
@@ -101,3 +127,17 @@ def settings_of(model: type[SettingsT], given: Mapping[str, Any], whose: str) ->
         ]
         raise PermanentError(f"{whose} cannot use its settings: {'; '.join(wrong)}.")
     return value
+
+
+def problems(settings: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
+    """What is wrong with the settings of `github-actions` and of its targets, with paths from their place."""
+    config, found = validated(GitHubActionsConfig, dict(settings))
+    yield from (replace(problem, path=("with", *problem.path)) for problem in found)
+    shared = 0 if config is None else len(config.inputs)
+    for name, own in targets.items():
+        target, found = validated(GitHubActionsTarget, dict(own))
+        yield from (replace(problem, path=("targets", name, *problem.path)) for problem in found)
+        # The key and the digest are always given as well.
+        if target is not None and shared + len(target.inputs) + 2 > MOST_INPUTS:
+            sentence = f"a run would be given more than the {MOST_INPUTS} inputs that GitHub takes"
+            yield Problem(("targets", name), sentence, "give fewer `inputs`")

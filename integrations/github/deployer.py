@@ -8,6 +8,7 @@ these how far it came; where the run may or may not have begun, it is looked for
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +18,9 @@ from typing import Any
 from core.errors import PermanentError, TransientError
 from core.ports import DeploymentRef, DeploymentRequest, DeploymentStatus, Outcome, RunningVersion
 from core.releases.problems import nearest
-from integrations.github.client import Api, GitHub, Refused
+from integrations.command.config import Probe
+from integrations.command.probes import running, shown_running
+from integrations.github.client import TIMEOUT, Api, GitHub, Refused
 from integrations.github.config import GitHubActionsConfig, GitHubActionsTarget, settings_of
 from integrations.github.observing import seen_running
 from integrations.github.records import CANCELLING, Record, Records, asked_at, begun, cancelled_at, ended, task_of
@@ -64,12 +67,14 @@ class GitHubActionsDeployer:
         config: GitHubActionsConfig,
         targets: Mapping[str, GitHubActionsTarget],
         *,
-        github: GitHub | None = None,
+        environment: Mapping[str, str] | None = None,
+        timeout: float = TIMEOUT,
         certain_after: timedelta = CERTAIN_AFTER,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._config, self._targets = config, dict(targets)
-        self._github = github or GitHub(config)
+        self._environment = os.environ if environment is None else environment
+        self._github = GitHub(config, environment=self._environment, timeout=timeout)
         self._certain_after, self._pause = certain_after, pause
 
     def __repr__(self) -> str:
@@ -218,8 +223,12 @@ class GitHubActionsDeployer:
                 await talk.records.say(record, "in_progress", CANCELLING, log=run.url)
 
     async def running_version(self, target: str) -> RunningVersion:
-        """What the newest successful deployment to the target's environment brought."""
+        """What the target's own address says, or what the newest successful deployment to its environment brought."""
         settings = self._target(target)
+        if settings.running is not None:
+            probe = Probe.model_validate(settings.running.model_dump())
+            digest, version, is_mixed = await running(probe, {"target": target}, self._environment)
+            return shown_running(digest, version, is_mixed=is_mixed)
         environment = settings.environment or target
         async with self._github.open() as api:
             talk = self._talk(api)
@@ -325,4 +334,5 @@ def _standing(judged: Judged, outcome: Outcome | None = None) -> DeploymentStatu
         judged.done,
         judged.all,
         judged.output,
+        judged.waits,
     )

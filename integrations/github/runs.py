@@ -47,6 +47,7 @@ class Judged:
     output: str = ""
     done: int = 0
     all: int = 0
+    waits: bool = False
 
     @property
     def sentence(self) -> str:
@@ -122,7 +123,7 @@ class Runs:
                 words = "it waits on GitHub for a runner"
             case other:
                 outcome, words = Outcome.UNKNOWN, f"GitHub calls it {line(other, 40) or 'nothing'}"
-        return Judged(outcome=outcome, words=words, url=run.url)
+        return Judged(outcome=outcome, words=words, url=run.url, waits=run.status == "waiting")
 
     async def _under_way(self, run: Run) -> Judged:
         jobs = await self._jobs(run)

@@ -96,6 +96,25 @@ def test_rule_26_a_sign_of_life_takes_it_back(alive: str):
     assert line.runs("beta") == "1.1"
 
 
+def test_rule_26_what_waits_for_somebody_elsewhere_says_so_once():
+    line, key = taken()
+    line.hears(DeploymentStarted(key=key, ref="r1"))
+    waiting = DeploymentProgressed(key=key, done_units=0, all_units=0, note="it waits for ann: https://…", waits=True)
+    line.hears(waiting)
+    line.hears(waiting)
+    (told,) = line.said("deployment_waits")
+    assert (
+        told.sentence == "The deployment of 1.1 to beta waits for somebody outside Andon: it waits for ann: https://…"
+    )
+    assert told.asks == ("on-call",)
+    assert [r.sentence for r in line.why("1.1", "beta")] == [
+        "the deployment to beta (it waits for ann: https://…) runs"
+    ]
+    line.hears(DeploymentProgressed(key=key, done_units=0, all_units=0, note="Apply"))
+    assert [r.sentence for r in line.why("1.1", "beta")] == ["the deployment to beta (Apply) runs"]
+    assert len(line.said("deployment_waits")) == 1
+
+
 def test_rule_26_found_again_it_simply_ends():
     line, key = taken()
     line.hears(DeploymentLost(key=key, reason="time-out"))

@@ -146,7 +146,7 @@ def test_functions_can_be_seen_at_a_glance() -> None:
 # ---- nothing of anybody's machine -----------------------------------------------------------------------------------
 
 PUBLIC_HOSTS = {
-    "api.slack.com", "example.slack.com", "hooks.slack.com", "slack.com",
+    "api.github.com", "api.slack.com", "example.slack.com", "hooks.slack.com", "slack.com",
     "json-schema.org", "keepachangelog.com", "semver.org", "www.apache.org", "www.w3.org",
 }  # fmt: skip
 """Beside them only names that are reserved for examples; no registry, no mirror, nobody's own."""

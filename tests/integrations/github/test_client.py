@@ -18,7 +18,7 @@ DEPLOYMENTS = "/repos/octo/shop/deployments"
 
 
 def asked(place: StandIn, *, token: str = "open-sesame", timeout: float = 5.0) -> GitHub:
-    return GitHub(Access(api=place.url), environment={"GITHUB_TOKEN": token}, timeout=timeout)
+    return GitHub(Access(api=place.url, token_env="GITHUB_TOKEN"), environment={"GITHUB_TOKEN": token}, timeout=timeout)
 
 
 async def list_deployments(github: GitHub) -> object:
@@ -163,7 +163,8 @@ async def test_an_app_that_is_not_installed_says_so(github: StandIn) -> None:
     ("given", "sentence"),
     [
         ({"app": {"id": 7, "installation": 99}}, "a GitHub App needs its private key from one place"),
-        ({"app": {"id": 7, "installation": 99, "key_env": "A"}, "token_env": "B"}, "two identities"),
+        ({"app": {"id": 7, "installation": 99, "key_env": "A"}, "token_env": "B"}, "not both"),
+        ({}, "asked by somebody"),
         ({"token": "x"}, "no key of this place"),
     ],
 )

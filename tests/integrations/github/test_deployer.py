@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from aiohttp import web
 
 from core.errors import PermanentError, PortError, TransientError
 from core.ports import DeploymentRef, DeploymentStatus, Outcome
@@ -24,11 +27,29 @@ def plays(github: StandIn, play: Play) -> None:
     github.repository.play = lambda inputs: play
 
 
+@pytest.fixture
+async def says_version() -> AsyncIterator[tuple[str, list[str]]]:
+    """An address, and the words it answers one after the other; without words it fails."""
+    words: list[str] = []
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(text=words.pop(0)) if words else web.Response(status=500)
+
+    app = web.Application()
+    app.router.add_get("/version", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/version", words
+    await runner.cleanup()
+
+
 async def over(deployer: GitHubActionsDeployer, ref: DeploymentRef) -> DeploymentStatus:
     for _ in range(20):
-        if (status := await deployer.status(ref)).outcome.is_final:
+        status = await deployer.status(ref)
+        if status.outcome.is_final:
             return status
-    raise AssertionError(f"it is never over: {status}")
+    raise AssertionError("it is never over")
 
 
 def only_run(github: StandIn) -> Run:
@@ -231,6 +252,19 @@ async def test_targets_may_share_an_environment(github: StandIn) -> None:
     assert seen == ["1", "2"]
 
 
+async def test_an_address_that_says_what_runs_is_believed_before_github(
+    github: StandIn, says_version: tuple[str, list[str]]
+) -> None:
+    url, words = says_version
+    deployer = client(github, targets={"web": GitHubActionsTarget.model_validate({"running": url})})
+    words[:] = ['{"digest": "sha256:1", "version": "1"}', "sha256:9"]
+    assert (await deployer.running_version("web")).version == "1"
+    assert (await deployer.running_version("web")).digest == "sha256:9"
+    with pytest.raises(TransientError):
+        await deployer.running_version("web")
+    assert github.calls == []
+
+
 # ---- what goes wrong ------------------------------------------------------------------------------------------------
 
 
@@ -320,7 +354,7 @@ async def test_a_workflow_that_will_not_do_is_refused_first(github: StandIn, wor
         ({"inputs": {"versoin": "1"}}, "does not take the input `versoin`; did you mean `version`?"),
     ],
 )
-async def test_wrong_names_are_refused_by_name(github: StandIn, settings: dict[str, object], says: str) -> None:
+async def test_wrong_names_are_refused_by_name(github: StandIn, settings: dict[str, Any], says: str) -> None:
     with pytest.raises(PermanentError) as caught:
         await client(github, **settings).start(request("shop:d1"))
     assert says in caught.value.message

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from core.ports import DeploymentRequest
-from integrations.github.client import GitHub
 from integrations.github.config import GitHubActionsConfig, GitHubActionsTarget
 from integrations.github.deployer import GitHubActionsDeployer
 from tests.standins.github import StandIn
@@ -35,12 +34,20 @@ def client(
 ) -> GitHubActionsDeployer:
     """A client of the workflow `deploy.yml`, with one target `web` unless others are given."""
     config = GitHubActionsConfig.model_validate(
-        {"api": place.url, "repository": "octo/shop", "workflow": "deploy.yml", "records_ref": "v{version}", **settings}
+        {
+            "api": place.url,
+            "token_env": "GITHUB_TOKEN",
+            "repository": "octo/shop",
+            "workflow": "deploy.yml",
+            "records_ref": "v{version}",
+            **settings,
+        }
     )
     return GitHubActionsDeployer(
         config,
         {"web": GitHubActionsTarget(url="https://shop.example.com")} if targets is None else targets,
-        github=GitHub(config, environment={"GITHUB_TOKEN": token}, timeout=timeout),
+        environment={"GITHUB_TOKEN": token},
+        timeout=timeout,
         certain_after=certain_after,
         pause=at_once,
     )
