@@ -1,4 +1,4 @@
-"""What deployers and tests say of their settings in a definition file, offline; adapters load when named."""
+"""What deployers, tests and release sources say of their settings in a file, offline; adapters load when named."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from core.errors import DefinitionError
 from core.releases.problems import Problem, nearest, validated
-from integrations.registry import Kind, Registry
+from integrations.registry import BUILT_IN, Kind, Registry
 
 
 def deployer_problems(
@@ -41,6 +41,15 @@ def test_problems(use: str, settings: Mapping[str, Any]) -> list[Problem]:
     from integrations.checks import CommandSettings, HttpSettings
 
     model: type[BaseModel] = HttpSettings if use == "http" else CommandSettings
+    _, problems = validated(model, dict(settings))
+    return [replace(problem, path=("with", *problem.path)) for problem in problems]
+
+
+def source_problems(use: str, settings: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with the settings of a release source; a `ValidateSource`."""
+    if use not in BUILT_IN[Kind.RELEASE_SOURCE]:
+        return _unknown(Kind.RELEASE_SOURCE, use)
+    model: type[BaseModel] = Registry().load(Kind.RELEASE_SOURCE, use).settings
     _, problems = validated(model, dict(settings))
     return [replace(problem, path=("with", *problem.path)) for problem in problems]
 

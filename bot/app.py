@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -32,6 +33,7 @@ from bot.slack import Limits, SlackFace
 from bot.slack_client import open_session
 from bot.slack_link import LinkParts, SlackLink, with_members
 from bot.slack_post import Pacing
+from bot.sources_found import build_sources
 from bot.stage_tests import StageTests
 from bot.ticker import Ticker
 from bot.web import WebFace
@@ -60,6 +62,7 @@ from integrations.pager import Pager, PagerConfig
 from integrations.registry import Kind, Registry
 from integrations.webhook import Webhook
 from storage.journal import Store
+from storage.source_requests import SourceRequests
 
 log = logging.getLogger("andon.app")
 
@@ -83,6 +86,8 @@ class Parts:
     limits: Limits | None = None
     longest_gap: timedelta | None = timedelta(seconds=60)
     has_canaries: bool = True
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    """Where definition files name variables."""
 
 
 class App:
@@ -133,6 +138,14 @@ class App:
             await self.link.begin()
         else:
             self.sentences.append("No Slack workspace is configured; the shell and the API do all that chat can.")
+        self.sources = build_sources(
+            self._definitions,
+            self.engine,
+            self.deployers,
+            self.session,
+            self._parts.environment,
+            lease=self.settings.lease,
+        )
         self.outbox = Outbox(self.engine, self._couriers(), _never_delivered, lease=self.settings.lease)
         self.canaries = Canaries(self.engine, self.session, broke=self.ended.set)
         self.ticker = Ticker(self.engine, beat_every=timedelta(seconds=5))
@@ -146,6 +159,7 @@ class App:
             access=self.access,
             deployers=self.deployers,
             alarms=self.alarms,
+            sources=self.sources,
             outbox=self.outbox,
             definitions=DefinitionsIn(self.engine, self.access, self.self_service),
         )
@@ -156,12 +170,14 @@ class App:
         if self.link is not None and (waits := await self.link.waits(self._address())):
             self.sentences.append(waits)
         await self.alarms.resume()
+        await self.sources.resume()
 
     def run(self) -> None:
         """Begin to deliver, to wake and to look; returns at once. Tests settle by hand instead."""
         self._tasks += [
             asyncio.create_task(self._until_it_ends(self.outbox.run()), name="outbox"),
             asyncio.create_task(self._until_it_ends(self.ticker.run()), name="ticker"),
+            asyncio.create_task(self._until_it_ends(self.sources.run()), name="release sources"),
             asyncio.create_task(self.look_at_targets(), name="first look"),
         ]
         if self._parts.has_canaries:
@@ -290,6 +306,7 @@ class App:
     async def _prune(self) -> None:
         before = self.engine.now() - DELIVERED_KEPT
         gone = await self.engine.run(lambda tx: tx.history.prune(before))
+        gone += await self.engine.run(lambda tx: SourceRequests(tx).prune(before))
         if gone:
             log.info("%d deliveries of more than %d days ago were dropped.", gone, DELIVERED_KEPT.days)
 

@@ -13,13 +13,14 @@ from typing import Any, TextIO
 
 from pydantic import BaseModel
 
-from bot.adapter_settings import deployer_problems, test_problems
+from bot.adapter_settings import deployer_problems, source_problems, test_problems
 from bot.definitions import (
     ORGANISATION_FILE,
     PIPELINES_DIRECTORY,
     Definitions,
     Finding,
     Validate,
+    ValidateSource,
     ValidateTest,
     load_files,
     pipeline_files,
@@ -41,6 +42,7 @@ def check(
     as_json: bool = False,
     validate: Validate | None = deployer_problems,
     validate_test: ValidateTest | None = test_problems,
+    validate_source: ValidateSource | None = source_problems,
     today: date | None = None,
 ) -> int:
     """Look at files and configuration directories; 0: right, 1: something is wrong, 2: nothing to look at."""
@@ -52,7 +54,9 @@ def check(
             name = missing[0] if missing else organisation.parent if organisation else "."
             out.write(f"andon check: there is nothing to check at {name}; name a pipeline file or its directory\n")
             return 2
-        definitions.append(load_files(files, organisation, validate, validate_test, today))
+        definitions.append(
+            load_files(files, organisation, validate, validate_test, validate_source=validate_source, today=today)
+        )
     if not definitions:
         out.write("andon check: name a pipeline file, or a directory with org.yaml and pipelines/\n")
         return 2

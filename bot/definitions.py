@@ -17,6 +17,7 @@ from core.releases.pipeline import Pipeline
 from core.releases.problems import Path as DocumentPath
 from core.releases.problems import Problem, path_text
 from core.releases.soundness import read_pipeline
+from core.releases.source_parts import Origin
 
 ORGANISATION_FILE = "org.yaml"
 PIPELINES_DIRECTORY = "pipelines"
@@ -31,6 +32,12 @@ Called once for all targets that share a deployer and its settings. Paths of pro
 
 ValidateTest = Callable[[str, Mapping[str, Any]], Sequence[Problem]]
 """`validate_test(use, settings)`: what is wrong with a test; paths of problems begin with `use` or `with`."""
+
+ValidateSource = ValidateTest
+"""The same for a release source of the organisation file."""
+
+ValidateOrigin = Callable[[Origin], Iterable[Problem]]
+"""`validate_origin(origin)`: what is wrong with where releases come from; paths are those of the file."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -70,7 +77,10 @@ class Definitions:
 
 
 def load_directory(
-    root: Path, validate: Validate | None = None, validate_test: ValidateTest | None = None
+    root: Path,
+    validate: Validate | None = None,
+    validate_test: ValidateTest | None = None,
+    validate_source: ValidateSource | None = None,
 ) -> Definitions:
     """Everything under a configuration directory (`ANDON_CONFIG`)."""
     files = pipeline_files(root)
@@ -78,7 +88,7 @@ def load_directory(
         place = f"{root / PIPELINES_DIRECTORY}"
         mend = f"put a file such as `{root.name}/{PIPELINES_DIRECTORY}/checkout.yaml` there; see docs/definition.md"
         return Definitions(findings=(Finding(place, 1, 1, "(the directory)", "there is no pipeline here", mend),))
-    return load_files(files, root / ORGANISATION_FILE, validate, validate_test)
+    return load_files(files, root / ORGANISATION_FILE, validate, validate_test, validate_source=validate_source)
 
 
 def pipeline_files(root: Path) -> list[Path]:
@@ -103,6 +113,9 @@ def load_files(
     organisation: Path | None,
     validate: Validate | None = None,
     validate_test: ValidateTest | None = None,
+    *,
+    validate_source: ValidateSource | None = None,
+    validate_origin: ValidateOrigin | None = None,
     today: date | None = None,
 ) -> Definitions:
     """These pipelines with this organisation; without one, names of people, teams and calendars are not looked up.
@@ -110,7 +123,7 @@ def load_files(
     With `today` calendars with dates are asked whether they still open within a year.
     """
     findings: list[Finding] = []
-    file, known = _organisation(organisation, findings, today)
+    file, known = _organisation(organisation, findings, validate_source, today)
     pipelines: dict[str, Pipeline] = {}
     names: dict[str, str] = {}
     texts: dict[str, str] = {}
@@ -123,6 +136,8 @@ def load_files(
         problems = list(reading.problems)
         if reading.file is not None:
             problems += _beyond_one_file(reading.file, file, validate, validate_test, today)
+            if validate_origin is not None:
+                problems += validate_origin(Origin.of(reading.file.sources, reading.file.repository))
             if reading.file.id in names:
                 sentence = f"the pipeline `{reading.file.id}` is already defined in {names[reading.file.id]}"
                 problems.append(Problem(("service",), sentence, "give one of them another `pipeline:` name"))
@@ -143,7 +158,7 @@ def load_files(
 
 
 def _organisation(
-    path: Path | None, findings: list[Finding], today: date | None
+    path: Path | None, findings: list[Finding], validate_source: ValidateSource | None, today: date | None
 ) -> tuple[OrganisationFile | None, Organisation | None]:
     if path is None:
         return None, None
@@ -158,6 +173,8 @@ def _organisation(
         return None, None
     reading = read_organisation(located.value, today)
     findings += _located(path, located, reading.problems)
+    if reading.file is not None and validate_source is not None:
+        findings += _located(path, located, _source_problems(reading.file, validate_source))
     return reading.file, reading.organisation
 
 
@@ -250,6 +267,14 @@ def _beyond_one_file(
         for number, test in enumerate(stage.tests):
             for problem in validate_test(test.use, test.with_) if validate_test is not None else ():
                 yield replace(problem, path=("stages", index, "tests", number, *problem.path))
+
+
+def _source_problems(file: OrganisationFile, validate_source: ValidateSource) -> Iterator[Problem]:
+    for name, source in file.sources.items():
+        for problem in validate_source(source.use or name, source.with_):
+            is_key = problem.path[:1] == ("use",) and source.use is None
+            place = ("sources", name) if is_key else ("sources", name, *problem.path)
+            yield replace(problem, path=place, at_key=problem.at_key or is_key)
 
 
 def _deployer_problems(file: PipelineFile, validate: Validate) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 
-from bot.adapter_settings import deployer_problems, test_problems
+from bot.adapter_settings import deployer_problems, source_problems, test_problems
 from bot.app import build
 from bot.definitions import Definitions, load_directory
 from bot.lean import begin_logging, rest_collector, take_short_turns
@@ -35,7 +35,7 @@ def run() -> int:
 
 
 def _definitions(settings: Settings) -> Definitions:
-    found = load_directory(settings.config, deployer_problems, test_problems)
+    found = load_directory(settings.config, deployer_problems, test_problems, source_problems)
     for finding in found.findings:
         log.warning("%s", finding)
     if not found.is_good:

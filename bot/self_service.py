@@ -149,7 +149,13 @@ class SelfService:
             return load_files(files, organisation if organisation.is_file() else None)
         deployers = partial(_with_limits, self._limits, owner)
         tests = partial(_tests_with_limits, self._limits, owner)
-        return load_files(files, organisation if organisation.is_file() else None, deployers, tests)
+        return load_files(
+            files,
+            organisation if organisation.is_file() else None,
+            deployers,
+            tests,
+            validate_origin=partial(self._limits.of_origin, owner),
+        )
 
 
 def told(findings: Sequence[Finding], most: int = 10) -> str:

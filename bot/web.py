@@ -22,15 +22,19 @@ from bot.deployers import Deployers
 from bot.engine import Engine
 from bot.outbox import Outbox
 from bot.releases_in import Announcement, UnknownService, announce
+from bot.sources_in import NoSuchSource, SourcesIn
 from commands.desk import Ask, Desk
 from commands.words import heard_in_shell
-from core.errors import CommandRefused, PermanentError, TransientError
+from core.errors import CommandRefused, NotAuthentic, PermanentError, TransientError
 from core.releases.world import Actor, Via
 from storage.errors import OutcomeUnknown, StorageError
+from storage.source_requests import RequestLine, SourceRequests
 
 log = logging.getLogger("andon.web")
 
 BODY_MOST = 5 * 1024 * 1024
+SOURCED_MOST = 10 * 1024 * 1024
+"""Of a release source: the whole of what a busy repository says at once."""
 COMMAND_MOST = 4_000
 QUESTIONS = frozenset({"status", "why", "history", "freezes", "services", "owner", "help"})
 """Verbs that change nothing: a token that may read may ask them."""
@@ -50,6 +54,7 @@ class WebFace:
         access: Access,
         deployers: Deployers,
         alarms: AlarmsIn,
+        sources: SourcesIn,
         outbox: Outbox,
         definitions: DefinitionsIn,
     ) -> None:
@@ -58,6 +63,7 @@ class WebFace:
         self._access = access
         self._deployers = deployers
         self._alarms = alarms
+        self._sources = sources
         self._outbox = outbox
         self.application = web.Application(client_max_size=BODY_MOST, middlewares=[_problems])
         self.application.add_routes(
@@ -69,6 +75,10 @@ class WebFace:
                 web.get("/api/pipelines", self.pipelines),
                 web.post("/api/alarms/{source}", self.alarm),
                 web.get("/api/alarms/kept", self.kept_alarms),
+                web.post("/api/sources/{source}", self.sourced),
+                web.post("/api/sources/{source}/{key}", self.sourced),
+                web.get("/api/sources/kept", self.kept_requests),
+                web.get("/api/sources/received", self.received_requests),
                 web.get("/api/audit", self.audit),
                 *definitions.routes(),
                 web.post("/api/tokens", self.issue_token),
@@ -166,6 +176,27 @@ class WebFace:
             [{"id": k.id, "source": k.source, "received_at": k.received_at.isoformat(), "note": k.note} for k in kept]
         )
 
+    # ---- release sources --------------------------------------------------------------------------------------------
+
+    async def sourced(self, request: web.Request) -> web.Response:
+        """`POST /api/sources/github` and others: authentic by their own means, stored, read, and worked on after."""
+        name, key = request.match_info["source"], request.match_info.get("key", "")
+        body = await _whole(request, SOURCED_MOST)
+        received = await self._sources.take(name, request.headers, body, key)
+        return web.json_response(received.facts, status=202)
+
+    async def kept_requests(self, request: web.Request) -> web.Response:
+        """What release sources sent and became no release, with the reason; newest first."""
+        (await self._bearer(request)).require("read")
+        lines = await self._engine.read(lambda tx: SourceRequests(tx).kept())
+        return web.json_response([_told(line) for line in lines])
+
+    async def received_requests(self, request: web.Request) -> web.Response:
+        """The newest requests of release sources and what became of each."""
+        (await self._bearer(request)).require("read")
+        lines = await self._engine.read(lambda tx: SourceRequests(tx).received())
+        return web.json_response([_told(line) for line in lines])
+
     async def audit(self, request: web.Request) -> web.Response:
         """For each pipeline, and the organisation, the number of the first event that was tampered with, or null."""
         (await self._bearer(request)).require("read")
@@ -220,6 +251,34 @@ class _TokenWanted(BaseModel):
     days: int | None = 90
 
 
+def _told(line: RequestLine) -> dict[str, Any]:
+    return {
+        "id": line.id,
+        "source": line.source,
+        "received_at": line.received_at.isoformat(),
+        "state": line.state,
+        "note": line.note,
+    }
+
+
+async def _whole(request: web.Request, most: int) -> bytes:
+    """The body, if it is not larger than this."""
+    parts: list[bytes] = []
+    size = request.content_length or 0
+    if size <= most:
+        size = 0
+        async for part in request.content.iter_chunked(65_536):
+            size += len(part)
+            if size > most:
+                break
+            parts.append(part)
+    if size > most:
+        raise web.HTTPRequestEntityTooLarge(
+            max_size=most, actual_size=size, text=f"This request is larger than {most // 1024 // 1024} MB."
+        )
+    return b"".join(parts)
+
+
 async def _json(request: web.Request) -> Mapping[str, Any]:
     try:
         given = json.loads(await request.read())
@@ -237,8 +296,12 @@ async def _problems(request: web.Request, handler: Handler) -> web.StreamRespons
         return await handler(request)
     except NotAuthenticated as error:
         return _problem(401, error.message, headers={"WWW-Authenticate": "Bearer"})
+    except NotAuthentic as error:
+        return _problem(401, error.message)
     except NotPermitted as error:
         return _problem(403, error.message)
+    except NoSuchSource as error:
+        return _problem(404, error.message)
     except UnknownService as error:
         return _problem(404, str(error))
     except CommandRefused as error:

@@ -7,7 +7,8 @@ AndonError
 └── PortError           an outside system
     ├── TransientError  try again later
     └── PermanentError  will not work, however often it is tried
-        └── ArtifactMissing  … because what was to be deployed is not there
+        ├── ArtifactMissing  … because what was to be deployed is not there
+        └── NotAuthentic     … because it does not prove whom it comes from
 """
 
 from __future__ import annotations
@@ -69,3 +70,7 @@ class PermanentError(PortError):
 
 class ArtifactMissing(PermanentError):
     """The artifact is not there any more, or not what it was."""
+
+
+class NotAuthentic(PermanentError):
+    """This request does not prove whom it comes from; nothing was done."""

@@ -7,7 +7,7 @@ Every outcome has three values: good, bad and unknown. A time-out is *unknown*, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
@@ -137,6 +137,106 @@ class AlarmSource(Protocol):
 
     def parse(self, headers: Mapping[str, str], body: bytes) -> Sequence[AlarmReport]:
         """The alarms a request speaks of; raises `PermanentError` where it is authentic but not understood."""
+
+
+class BuildEvent(StrEnum):
+    """What happened where a release is built."""
+
+    RUN = "run"
+    """A run of a CI pipeline succeeded."""
+    RELEASE = "release"
+    """A release was published."""
+    TAG = "tag"
+    """A tag was pushed to a code repository."""
+    PUSH = "push"
+    """Commits were pushed to a branch."""
+    IMAGE = "image"
+    """An image was pushed to a registry."""
+    DEPLOYMENT = "deployment"
+    """A deployment elsewhere succeeded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseReport:
+    """What a release source said of one build, before it is matched to pipelines; empty is what was not said.
+
+    `repository` is whose build it is, as the source names it (`acme/checkout`). `digest` is `sha256:…`. `number` is
+    what people call the run, `run` its id. `assets` are digests by name.
+    """
+
+    event: BuildEvent
+    repository: str
+    tag: str = ""
+    branch: str = ""
+    default_branch: str = ""
+    workflow: tuple[str, ...] = ()
+    """What its workflow may be called: the name of its file, and its title."""
+    commit: str = ""
+    digest: str = ""
+    image: str = ""
+    """The image with its registry, without tag: `registry.example.com/acme/checkout`."""
+    assets: Mapping[str, str] = field(default_factory=dict)
+    number: str = ""
+    attempt: str = ""
+    run: str = ""
+    url: str = ""
+    is_prerelease: bool = False
+    is_hint: bool = False
+    """Whether what it says of an image must be asked of the registry before it is believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """Something understood that is no new release; `reason` is a sentence."""
+
+    reason: str
+
+
+class ReleaseSource(Protocol):
+    """Understands the webhooks of one place where releases are built."""
+
+    @property
+    def kept_headers(self) -> Sequence[str]:
+        """The headers that `parse` needs; never one that authenticates."""
+
+    async def verify(self, headers: Mapping[str, str], body: bytes, key: str, now: datetime) -> None:
+        """Raise `NotAuthentic` where a request does not come from whom it says, `TransientError` where nobody can tell.
+
+        `key` is what follows the source's name in the address, for senders that can set no header.
+        """
+
+    def delivery(self, headers: Mapping[str, str], body: bytes) -> str:
+        """By what a repeat of this request is known; empty where nothing tells."""
+
+    def parse(self, headers: Mapping[str, str], body: bytes) -> Sequence[ReleaseReport | Ignored]:
+        """What a request speaks of; raises `PermanentError` where it is authentic but not understood."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """A commit as a code repository knows it. `authors` holds, for each of its authors, what they are known by."""
+
+    id: str
+    message: str
+    authors: tuple[tuple[str, ...], ...] = ()
+    merger: tuple[str, ...] = ()
+    url: str = ""
+
+
+class CodeHistory(Protocol):
+    """What a code repository knows of its commits; raises `TransientError`, `PermanentError`."""
+
+    async def contained(self, head: str, commits: Sequence[str]) -> Mapping[str, bool | None]:
+        """For each of these commits whether `head` contains it; None where the repository does not know it."""
+
+    async def commit_of(self, tag: str) -> str:
+        """The commit that a tag stands for; empty where there is no such tag."""
+
+    async def between(self, base: str, head: str, most: int) -> Sequence[Commit]:
+        """The commits that `head` has and `base` has not, newest first; with an empty `base` only `head`."""
+
+    def compare_link(self, base: str, head: str) -> str:
+        """Where people see what changed; empty where there is no such place."""
 
 
 class TestOutcome(StrEnum):

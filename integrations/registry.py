@@ -1,8 +1,8 @@
 """Which adapter a name means: built in, in one table, or brought by an installed package.
 
 An adapter is imported only when it is named, so that what nobody uses costs nothing and may lack its packages. Third
-parties declare entry points in the groups `andon.deployers`, `andon.alarm_sources` and `andon.stage_tests`. A name has
-one meaning: claimed twice, it is an error, also against a built-in one.
+parties declare entry points in the groups `andon.deployers`, `andon.alarm_sources`, `andon.stage_tests` and
+`andon.release_sources`. A name has one meaning: claimed twice, it is an error, also against a built-in one.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ class Kind(StrEnum):
     DEPLOYER = "andon.deployers"
     ALARM_SOURCE = "andon.alarm_sources"
     STAGE_TEST = "andon.stage_tests"
+    RELEASE_SOURCE = "andon.release_sources"
 
     @property
     def noun(self) -> str:
@@ -30,7 +31,12 @@ class Kind(StrEnum):
         return _NOUNS[self]
 
 
-_NOUNS = {Kind.DEPLOYER: "deployer", Kind.ALARM_SOURCE: "alarm source", Kind.STAGE_TEST: "stage test"}
+_NOUNS = {
+    Kind.DEPLOYER: "deployer",
+    Kind.ALARM_SOURCE: "alarm source",
+    Kind.STAGE_TEST: "stage test",
+    Kind.RELEASE_SOURCE: "release source",
+}
 
 BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     Kind.DEPLOYER: {
@@ -48,6 +54,9 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     Kind.STAGE_TEST: {
         "command": "integrations.checks:CommandTest",
         "http": "integrations.checks:HttpTest",
+    },
+    Kind.RELEASE_SOURCE: {
+        "github": "integrations.sources.github:GitHub",
     },
 }
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from storage.errors import StorageError
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest migration; a test compares it with the folder."""
 FOLDER = Path(__file__).parent / "migrations"
 

@@ -274,6 +274,46 @@ inbox = Table(
 )
 """Webhooks, stored before they are answered; `kept` are authentic but not understood."""
 
+source_requests = Table(
+    "source_requests",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("headers", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("dedupe", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    CheckConstraint("state IN ('waiting', 'announced', 'ignored', 'kept')", name="state"),
+    CheckConstraint("source <> '' AND dedupe <> ''", name="named"),
+    CheckConstraint("attempts >= 0", name="attempts"),
+    Index(
+        "uq_source_requests_dedupe",
+        "source",
+        "dedupe",
+        unique=True,
+        sqlite_where=text("dedupe IS NOT NULL"),
+        postgresql_where=text("dedupe IS NOT NULL"),
+    ),
+    Index(
+        "ix_source_requests_due",
+        "due_at",
+        sqlite_where=text("state = 'waiting'"),
+        postgresql_where=text("state = 'waiting'"),
+    ),
+    Index(
+        "ix_source_requests_kept",
+        "id",
+        sqlite_where=text("state = 'kept'"),
+        postgresql_where=text("state = 'kept'"),
+    ),
+    Index("ix_source_requests_received_at", "received_at"),
+)
+"""Webhooks of release sources; whoever works on one that waits first moves its `due_at` on."""
+
 world = Table(
     "world",
     metadata,

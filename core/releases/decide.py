@@ -56,6 +56,7 @@ from core.releases.effects import Effect, Page
 from core.releases.events import (
     AcknowledgeRequested,
     AlarmReported,
+    AnnouncementFailed,
     ApproveRequested,
     CancelRequested,
     DefinitionApplied,
@@ -136,6 +137,8 @@ def _apply(draft: Draft, event: Event) -> None:  # noqa: C901, PLR0912 - the tab
             redefined.definition_applied(draft, event)
         case ReleaseAnnounced():
             reported.release_announced(draft, event)
+        case AnnouncementFailed():
+            reported.announcement_failed(draft, event)
         case DeploymentStarted():
             reported.deployment_started(draft, event)
         case DeploymentProgressed():

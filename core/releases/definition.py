@@ -45,6 +45,7 @@ from core.releases.pipeline import (
     Target,
 )
 from core.releases.problems import Strict
+from core.releases.source_parts import Origin, RepositoryPart, SourcePart
 
 PRODUCTION_NAMES = frozenset({"production", "prod"})
 BAKE_BEFORE_PRODUCTION = timedelta(minutes=15)
@@ -98,6 +99,12 @@ class PipelineFile(Strict):
     )
     override_expires: Duration = Field(default=timedelta(hours=24), description="An override lasts [24h].")
     page: PagePart = Field(default_factory=PagePart, description="How often people are called.")
+    sources: list[SourcePart] = Field(
+        default_factory=list, max_length=50, description="Where its releases are built; a source of the organisation."
+    )
+    repository: RepositoryPart | None = Field(
+        default=None, description="Its code, from which git tells ancestors, changes and authors."
+    )
     dashboard: Url | None = Field(default=None, description="Where to look.")
     runbook: Url | None = Field(default=None, description="What to do.")
     about: AboutPart | None = Field(default=None, description="For the catalogue of services.")
@@ -182,6 +189,7 @@ def build(file: PipelineFile, policy: Policy = NO_POLICY) -> Pipeline:
         dashboard=file.dashboard or "",
         runbook=file.runbook or "",
         about=_about(file.about) if file.about else UNDESCRIBED,
+        origin=Origin.of(file.sources, file.repository).text,
     )
     # Bakes depend on where a stage stands in the whole line, so the line comes first.
     stages = tuple(
@@ -198,6 +206,8 @@ def build(file: PipelineFile, policy: Policy = NO_POLICY) -> Pipeline:
     if whole.about == UNDESCRIBED:
         # Definitions written before there was a catalogue keep their revision.
         del plain["about"]
+    if not whole.origin:
+        del plain["origin"]
     content = json_text(plain)
     return replace(whole, revision=hashlib.sha256(content.encode()).hexdigest())
 

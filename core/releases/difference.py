@@ -55,6 +55,8 @@ def _whole(old: Pipeline, new: Pipeline) -> Iterator[Changed]:
         yield Changed("", f"its calendars change{f' ({listed(names)})' if names else ''}")
     if old.about != new.about:
         yield Changed("", "what the catalogue says of it changes")
+    if old.origin != new.origin:
+        yield Changed("", "where its releases come from changes")
 
 
 # ---- stages and groups ----------------------------------------------------------------------------------------------

@@ -49,6 +49,16 @@ class ReleaseAnnounced:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnnouncementFailed:
+    """A build was meant for this pipeline and could not become a release; `sentence` says why and what would help."""
+
+    version: str
+    sentence: str
+    by: Actor
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentStarted:
     """The deployer took it."""
 
@@ -302,6 +312,7 @@ Command = (
 Report = (
     DefinitionApplied
     | ReleaseAnnounced
+    | AnnouncementFailed
     | DeploymentStarted
     | DeploymentProgressed
     | DeploymentSucceeded

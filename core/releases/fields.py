@@ -203,6 +203,17 @@ def _refuse_secret(key: str, value: object) -> None:
         )
 
 
+def matching(pattern: str, what: str, mend: str) -> AfterValidator:
+    """Text that matches a pattern in full."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise refusal(f"`{shown(value, 40)}` is no {what}", mend)
+        return value
+
+    return AfterValidator(check)
+
+
 Name = Annotated[
     str,
     BeforeValidator(_name),
@@ -248,6 +259,10 @@ Channel = Annotated[
     str, AfterValidator(_channel), WithJsonSchema({"type": "string", "pattern": "^(#[a-z0-9_-]+|[CG][A-Z0-9]+)$"})
 ]
 Line = Annotated[str, AfterValidator(_line)]
+Variable = Annotated[
+    str,
+    matching("[A-Z][A-Z0-9_]{0,99}", "name of an environment variable", "write its name only: `ANDON_PAGER_URL`"),
+]
 Settings = Annotated[dict[str, Any], AfterValidator(_settings)]
 Labels = Annotated[dict[Line, Line], Field(max_length=20)]
 

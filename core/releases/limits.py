@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from core.releases.problems import Path, Problem, nearest
+from core.releases.source_parts import Origin
 from core.releases.words import listed
 
 LOCAL_DEPLOYERS = frozenset({"processes", "command", "scripted"})
@@ -61,6 +62,16 @@ class Limits:
         if not _is_let(use, self.tests, LOCAL_TESTS):
             yield _not_let("test", use, self.tests)
         yield from self._named(owner, ("with",), settings)
+
+    def of_origin(self, owner: Owner, origin: Origin) -> Iterator[Problem]:
+        """What is beyond them in where releases come from: variables and files that the code is reached with."""
+        if origin.repository is None:
+            return
+        said = origin.repository.model_dump(by_alias=True, exclude_none=True)
+        yield from self._named(owner, ("repository",), said)
+        if origin.repository.url.startswith("/"):
+            mend = "have the operator put the mirror there"
+            yield from _outside(owner, ("repository",), origin.repository.url, self.files, "directory", mend)
 
     def _named(self, owner: Owner, path: Path, said: Any) -> Iterator[Problem]:
         """Variables and files that settings name, however deep."""

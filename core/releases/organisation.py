@@ -6,7 +6,7 @@ It never holds a secret: where one is needed it names an environment variable.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -20,6 +20,7 @@ from core.releases.organisation_file import FreezePart, OrganisationFile, SelfSe
 from core.releases.parts import ApprovalPart
 from core.releases.pipeline import ApprovalRule
 from core.releases.problems import Path, Problem, nearest, shown, validated
+from core.releases.source_parts import RegistryPart, SourceConnectionPart
 from core.releases.words import listed
 from core.releases.world import Freeze, PeopleGroup, Person, Team, World
 
@@ -38,6 +39,8 @@ class Organisation:
     spread: timedelta = timedelta(minutes=5)
     pager_variable: str = ""
     limits: Limits = OWN_ONLY
+    sources: Mapping[str, SourceConnectionPart] = field(default_factory=dict)
+    registries: Mapping[str, RegistryPart] = field(default_factory=dict)
 
     def applied_to(self, world: World, now: datetime) -> World:
         """The world with these people, calendars and planned freezes; those that people placed stay.
@@ -123,6 +126,8 @@ def build_organisation(file: OrganisationFile) -> Organisation:
         ),
         spread=file.policy.spread_openings,
         pager_variable=file.pager.webhook_env if file.pager else "",
+        sources=file.sources,
+        registries=file.registries,
         limits=_limits(file.policy.self_service),
     )
 
@@ -276,6 +281,10 @@ def unknown_to_organisation(
         if part.approval is not None:
             yield from _impossible_approval(file, part.approval, (*path, "approval"), team)
     yield from _impossible_windows(pipeline, file, today)
+    for index, source in enumerate(pipeline.sources):
+        if source.from_ not in file.sources:
+            mend = nearest(source.from_, file.sources, otherwise=f"add `{source.from_}` under `sources` in org.yaml")
+            yield Problem(("sources", index, "from"), f"the organisation has no source `{source.from_}`", mend)
 
 
 def _impossible_windows(pipeline: PipelineFile, file: OrganisationFile, today: date | None) -> Iterator[Problem]:

@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from core.releases.calendar_parts import CalendarPart, Moment, Zone
-from core.releases.fields import Duration, Line, Name, Names, Shorthand
+from core.releases.fields import Duration, Line, Name, Names, Shorthand, Variable, matching
 from core.releases.parts import ApprovalPart
-from core.releases.problems import Strict, refusal, shown
+from core.releases.problems import Strict
+from core.releases.source_parts import RegistryPart, SourceConnectionPart
 
 # ---- what the file is made of ---------------------------------------------------------------------------------------
 
 
-def _matching(pattern: str, what: str, mend: str) -> AfterValidator:
-    """Text that matches a pattern in full."""
-
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise refusal(f"`{shown(value, 40)}` is no {what}", mend)
-        return value
-
-    return AfterValidator(check)
-
-
 SlackUser = Annotated[
-    str, _matching("[UW][A-Z0-9]{2,20}", "Slack member id", "copy it from the profile: it looks like `U012AB3CD`")
+    str, matching("[UW][A-Z0-9]{2,20}", "Slack member id", "copy it from the profile: it looks like `U012AB3CD`")
 ]
 SlackGroup = Annotated[
-    str, _matching("S[A-Z0-9]{2,20}", "Slack user group id", "copy it from the group: it looks like `S012AB3CD`")
+    str, matching("S[A-Z0-9]{2,20}", "Slack user group id", "copy it from the group: it looks like `S012AB3CD`")
 ]
-Email = Annotated[str, _matching(r"[^\s@]{1,200}@[^\s@]{1,200}", "e-mail address", "write `ann@example.com`")]
-Login = Annotated[str, _matching(r"[^\s]{1,100}", "login", "write it without spaces, as the code host shows it")]
-Variable = Annotated[
-    str,
-    _matching("[A-Z][A-Z0-9_]{0,99}", "name of an environment variable", "write its name only: `ANDON_PAGER_URL`"),
-]
+Email = Annotated[str, matching(r"[^\s@]{1,200}@[^\s@]{1,200}", "e-mail address", "write `ann@example.com`")]
+Login = Annotated[str, matching(r"[^\s]{1,100}", "login", "write it without spaces, as the code host shows it")]
 
 
 class PersonPart(Shorthand):
@@ -140,3 +125,9 @@ class OrganisationFile(Strict):
     freezes: list[FreezePart] = Field(default_factory=list, max_length=200, description="Planned ones.")
     policy: PolicyPart = Field(default_factory=PolicyPart, description="For all pipelines.")
     pager: PagerPart | None = Field(default=None, description="A pager's webhook.")
+    sources: dict[Name, SourceConnectionPart] = Field(
+        default_factory=dict, max_length=50, description="Where releases are built, by name."
+    )
+    registries: dict[Line, RegistryPart] = Field(
+        default_factory=dict, max_length=50, description="Credentials of image registries, by host."
+    )

@@ -213,6 +213,8 @@ class Pipeline:
     dashboard: str = ""
     runbook: str = ""
     about: About = UNDESCRIBED
+    origin: str = ""
+    """Where its releases are built, as canonical JSON (`source_parts.Origin`); empty where CI announces them."""
 
     @cached_property
     def by_name(self) -> dict[str, Stage]:

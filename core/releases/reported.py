@@ -13,6 +13,7 @@ from core.releases.copies import replace
 from core.releases.draft import Draft
 from core.releases.effects import CancelDeployment, FollowDeployment, ObserveTarget
 from core.releases.events import (
+    AnnouncementFailed,
     DeploymentCancelled,
     DeploymentFailed,
     DeploymentLost,
@@ -85,6 +86,12 @@ def release_announced(draft: Draft, event: ReleaseAnnounced) -> None:
     mends = f" It fixes {listed(fixes)}." if fixes else ""
     draft.answer = f"{title(draft.definition, release)} is on the line."
     draft.tell(release.id, "announced", f"{title(draft.definition, release)} was announced by {event.by.name}.{mends}")
+
+
+def announcement_failed(draft: Draft, event: AnnouncementFailed) -> None:
+    """Somebody waits for this release: the channel hears that it does not come, and why."""
+    sentence = f"{draft.definition.id} {event.version} was built, but it is no release: {event.sentence}"
+    draft.tell("", "announcement_failed", sentence)
 
 
 def _learn(draft: Draft, known: Release, event: ReleaseAnnounced) -> None:

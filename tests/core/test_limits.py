@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from core.releases.limits import OWN_ONLY, Limits, Owner
+from core.releases.source_parts import Origin, RepositoryPart
 
 US = Owner("check-out", "payments")
 
@@ -62,3 +63,17 @@ def test_a_namespace_is_the_teams_or_the_services_and_must_be_said():
     assert "must say `namespace`" in refused("kubernetes", {}, a={}, b={})[0]
     anywhere = Limits(values={"kubernetes": {"namespace": ("*",)}})
     assert refused("kubernetes", {"namespace": "kube-system"}, limits=anywhere, a={}) == []
+
+
+def test_where_releases_come_from_names_only_our_own_variables_and_files():
+    def refused_in(**repository: str) -> list[str]:
+        origin = Origin.of([], RepositoryPart.model_validate(repository))
+        return [".".join(map(str, p.path)) for p in OWN_ONLY.of_origin(US, origin)]
+
+    assert list(OWN_ONLY.of_origin(US, Origin())) == []
+    address = "https://code.example.com/checkout.git"
+    assert refused_in(url=address, token_env="CHECK_OUT_TOKEN") == []
+    assert refused_in(url=address, token_env="ANDON_ADMIN_TOKEN") == ["repository.token_env"]
+    assert refused_in(url="git@code.example.com:checkout.git", key_file="/etc/ssh/key") == ["repository.key_file"]
+    assert refused_in(url="/etc/andon/check-out/mirror.git") == []
+    assert refused_in(url="/srv/other/mirror.git") == ["repository"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -33,6 +34,7 @@ from simulator.people import Seen, Simulator
 from simulator.person import Person
 from simulator.records import Message
 from storage.journal import sqlite_url
+from storage.source_requests import SourceRequests
 from tests.scenarios.props import Played, Receiver, definitions, digest, shop, unhurried, workspace
 
 ADMIN = "operator-token"
@@ -96,6 +98,7 @@ class Story:
             await self.simulator.settle()
             if app.slack is not None:
                 await app.slack.drain()
+            await app.sources.settle()
             effect_due = await self._effect_due()
             if effect_due is not None and effect_due <= self.clock.now():
                 await app.outbox.settle()
@@ -120,7 +123,8 @@ class Story:
         raise AssertionError("this never comes to rest")
 
     async def _next(self) -> datetime:
-        known = [at for at in (await self._effect_due(), self.app.engine.next_wake()) if at is not None]
+        build_due = await self.app.engine.read(lambda transaction: SourceRequests(transaction).next_due())
+        known = [at for at in (await self._effect_due(), build_due, self.app.engine.next_wake()) if at is not None]
         return min(known, default=self.clock.now() + timedelta(days=365))
 
     async def _effect_due(self) -> datetime | None:
@@ -173,7 +177,8 @@ class Story:
     ) -> tuple[int, Any]:
         """A request to the bot's own API; as the operator, unless `headers` say otherwise."""
         given = AS_OPERATOR if headers is None else headers
-        sent = raw or (json.dumps(body).encode() if body is not None else None)
+        # In one piece where it is large, or the client warns.
+        sent = io.BytesIO(raw) if raw else json.dumps(body).encode() if body is not None else None
         async with (
             aiohttp.ClientSession() as session,
             session.request(method, f"http://127.0.0.1:{self.app.port}{path}", data=sent, headers=given) as answer,

@@ -1,0 +1,1 @@
+"""Where releases are built: code hosts, CI and image registries, as far as their webhooks tell."""
