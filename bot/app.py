@@ -144,6 +144,7 @@ class App:
             self.deployers,
             self.session,
             self._parts.environment,
+            cache=self.settings.state / "code",
             lease=self.settings.lease,
         )
         self.outbox = Outbox(self.engine, self._couriers(), _never_delivered, lease=self.settings.lease)

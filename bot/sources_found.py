@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 
 import aiohttp
 from pydantic import ValidationError
@@ -15,6 +16,8 @@ from bot.sources_in import SourcesIn
 from core.errors import AndonError, PermanentError
 from core.ports import ReleaseSource
 from core.releases.organisation import Organisation
+from core.releases.source_parts import Origin
+from integrations.git_history import GitHistory
 from integrations.image_registry import ImageRegistries
 from integrations.registry import Kind, Registry
 
@@ -26,9 +29,10 @@ def build_sources(
     session: aiohttp.ClientSession,
     environment: Mapping[str, str],
     *,
+    cache: Path,
     lease: timedelta,
 ) -> SourcesIn:
-    """The way in for release sources; raises AndonError naming what is missing."""
+    """The way in for release sources; raises AndonError naming what is missing. `cache` is for code repositories."""
     organisation = definitions.organisation or Organisation()
     sources = {
         name: _source(name, part.use or name, part.with_, environment) for name, part in organisation.sources.items()
@@ -37,9 +41,28 @@ def build_sources(
         engine,
         deployers,
         sources,
+        histories=Histories(cache, environment).of,
         registries=ImageRegistries(session, organisation.registries, environment),
         lease=lease,
     )
+
+
+class Histories:
+    """The code repositories of pipelines, each opened once."""
+
+    def __init__(self, cache: Path, environment: Mapping[str, str]) -> None:
+        self._cache, self._environment = cache, environment
+        self._open: dict[str, GitHistory] = {}
+
+    def of(self, origin: Origin) -> GitHistory | None:
+        """The repository that an origin names; None where it names none."""
+        part = origin.repository
+        if part is None:
+            return None
+        name = part.model_dump_json()
+        if name not in self._open:
+            self._open[name] = GitHistory(part, self._cache, self._environment)
+        return self._open[name]
 
 
 def _source(name: str, use: str, settings: Mapping[str, object], environment: Mapping[str, str]) -> ReleaseSource:

@@ -33,7 +33,7 @@ BY_THE_HOST = frozenset({"noreply@github.com", "noreply@gitlab.com"})
 """Committers that stand for a press of a button in a browser."""
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _TAG = re.compile(r"(?![-/.])[^\x00-\x20~^:?*\[\\\x7f]{1,200}(?<![/.])")
-_FIELDS = ("%H", "%ae", "%ce", "%P", "%B")
+_FIELDS = ("%H", "%ae", "%ce", "%B")
 
 
 class GitHistory:
@@ -56,17 +56,17 @@ class GitHistory:
         if not _TAG.fullmatch(tag) or ".." in tag:
             return ""
         await self._fetch()
-        code, out = await self._look("rev-parse", "--verify", "--quiet", "--end-of-options", f"refs/tags/{tag}^{{commit}}")
+        code, out = await self._look("rev-parse", "--verify", "--quiet", f"refs/tags/{tag}^{{commit}}")
         found = out.strip()
         return found if code == 0 and _COMMIT.fullmatch(found) else ""
 
     async def contained(self, head: str, commits: Sequence[str]) -> Mapping[str, bool | None]:
         """For each of these commits whether `head` contains it; None where the repository does not know it."""
         await self._must_have(head)
-        known = await self._known([one for one in commits if _COMMIT.fullmatch(one)])
+        known = await self._known(commits)
         found: dict[str, bool | None] = dict.fromkeys(commits)
         for commit in known:
-            code, _ = await self._look("merge-base", "--is-ancestor", "--end-of-options", commit, head)
+            code, _ = await self._look("merge-base", "--is-ancestor", commit, head)
             found[commit] = code == 0 if code in (0, 1) else None
         return found
 
@@ -78,7 +78,7 @@ class GitHistory:
         count = most if wanted else 1
         code, out = await self._look(
             "log", "--encoding=UTF-8", "--no-mailmap", "--no-show-signature", f"--max-count={count}", form,
-            "--end-of-options", head, *wanted,
+            head, *wanted,
         )  # fmt: skip
         if code != 0:
             raise TransientError(f"git could not tell what changed in {self._shown}.")
@@ -105,6 +105,7 @@ class GitHistory:
 
     async def _known(self, commits: Sequence[str]) -> list[str]:
         """Those of these that are commits of the cache."""
+        commits = [one for one in commits if _COMMIT.fullmatch(one)]
         if not commits:
             return []
         asked = "".join(f"{one}\n" for one in commits)
@@ -120,8 +121,8 @@ class GitHistory:
         async with self._fetching:
             if self._is_there():
                 asked = (
-                    "fetch", "--quiet", "--prune", "--force", "--no-auto-gc", "--no-recurse-submodules", "--",
-                    self._part.url, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*",
+                    "fetch", "--quiet", "--prune", "--force", "--no-auto-gc", "--no-recurse-submodules", "origin",
+                    "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*",
                 )  # fmt: skip
                 code, _, said = await self._git(self._directory, asked, FETCH_SECONDS)
                 if code != 0 and ".lock" in said:
@@ -137,7 +138,16 @@ class GitHistory:
         await asyncio.to_thread(self._directory.parent.mkdir, mode=0o700, parents=True, exist_ok=True)
         made = self._directory.with_name(f"{self._directory.name}.{os.getpid()}.new")
         await asyncio.to_thread(shutil.rmtree, made, ignore_errors=True)
-        asked = ("clone", "--quiet", "--bare", "--filter=tree:0", "--no-recurse-submodules", "--", self._part.url, str(made))
+        asked = (
+            "clone",
+            "--quiet",
+            "--bare",
+            "--filter=tree:0",
+            "--no-recurse-submodules",
+            "--",
+            self._part.url,
+            str(made),
+        )
         try:
             code, _, said = await self._git(self._directory.parent, asked, FETCH_SECONDS)
             if code == 0 and not self._is_there():
@@ -152,7 +162,11 @@ class GitHistory:
         low = said.casefold()
         if any(words in low for words in _NOT_LET_IN):
             return PermanentError(
-                f"{self._shown} does not let Andon in. Give it a token (`token_env`) or a key (`key_file`) that may read."
+                f"{self._shown} does not let Andon in. Name a token (`token_env`) or a key (`key_file`) that may read."
+            )
+        if "dubious ownership" in low:
+            return PermanentError(
+                f"{self._shown} belongs to another user of this machine; git does not read it for Andon."
             )
         if any(words in low for words in _NOT_THERE):
             return PermanentError(f"{self._shown} is no repository, or Andon may not see it.")
@@ -170,14 +184,16 @@ class GitHistory:
 
     async def _git(self, place: Path, asked: Sequence[str], seconds: float, given: str = "") -> tuple[int, str, str]:
         """Run git; its exit code and what it said. Raises TransientError where it does not end in time."""
-        environment = self._git_environment()
+        environment = self._git_environment(is_far=seconds == FETCH_SECONDS)
         try:
             process = await asyncio.create_subprocess_exec(
                 "git", "--no-pager", "-C", str(place), *asked, env=environment, start_new_session=True,
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             )  # fmt: skip
         except FileNotFoundError:
-            raise PermanentError("The program `git` is not installed beside Andon, so `repository` cannot be used.") from None
+            raise PermanentError(
+                "The program `git` is not installed beside Andon, so `repository` cannot be used."
+            ) from None
         try:
             async with asyncio.timeout(seconds):
                 out, said = await _heard(process, given)
@@ -191,18 +207,19 @@ class GitHistory:
                 await process.wait()
         return code, out, said
 
-    def _git_environment(self) -> dict[str, str]:
-        """Nobody's configuration, no questions, safe protocols, and the credentials that the definition names."""
+    def _git_environment(self, *, is_far: bool) -> dict[str, str]:
+        """Nobody's configuration, no questions, safe protocols, and the credentials that the definition names.
+
+        Where only the cache is looked at, git may not fetch what it misses either.
+        """
         ssh = ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=20"]
         if self._part.key_file:
             ssh += ["-o", "IdentitiesOnly=yes", "-i", self._part.key_file]
         settings = [
             ("core.hooksPath", "/dev/null"), ("credential.helper", ""), ("http.followRedirects", "initial"),
-            ("fetch.writeCommitGraph", "true"), ("gc.auto", "0"), ("transfer.fsckObjects", "true"),
-            ("safe.directory", "*"),
+            ("fetch.writeCommitGraph", "true"), ("gc.auto", "0"), ("safe.directory", "*"),
         ]  # fmt: skip
-        token = self._token()
-        if token:
+        if is_far and (token := self._token()):
             credentials = base64.b64encode(f"x-access-token:{token}".encode()).decode()
             settings.append((f"http.{self._part.url}.extraHeader", f"Authorization: Basic {credentials}"))
         numbered = {
@@ -210,15 +227,28 @@ class GitHistory:
             for at, (key, held) in enumerate(settings)
             for name, value in ((f"GIT_CONFIG_KEY_{at}", key), (f"GIT_CONFIG_VALUE_{at}", held))
         }
-        kept = {name: os.environ[name] for name in ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY") if name in os.environ}
+        kept = {
+            name: os.environ[name]
+            for name in ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY")
+            if name in os.environ
+        }
         return {
             **kept,
-            "HOME": str(self._directory.parent), "LC_ALL": "C", "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null",
-            "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "true", "SSH_ASKPASS": "true", "GIT_ALLOW_PROTOCOL": PROTOCOLS,
-            "GIT_NO_LAZY_FETCH": "1", "GIT_NO_REPLACE_OBJECTS": "1", "GIT_OPTIONAL_LOCKS": "0",
-            "GIT_CEILING_DIRECTORIES": str(self._directory.parent), "GIT_SSH_COMMAND": shlex.join(ssh),
-            "GIT_CONFIG_COUNT": str(len(settings)), **numbered,
-        }  # fmt: skip
+            **numbered,
+            "GIT_CONFIG_COUNT": str(len(settings)),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GIT_ALLOW_PROTOCOL": PROTOCOLS if is_far else "none",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_ASKPASS": "true",
+            "SSH_ASKPASS": "true",
+            "GIT_SSH_COMMAND": shlex.join(ssh),
+            "GIT_NO_REPLACE_OBJECTS": "1",
+            "GIT_OPTIONAL_LOCKS": "0",
+            "GIT_CEILING_DIRECTORIES": str(self._directory.parent),
+            "HOME": str(self._directory.parent),
+            "LC_ALL": "C",
+        }
 
     def _token(self) -> str:
         variable = self._part.token_env
@@ -226,13 +256,16 @@ class GitHistory:
             return ""
         token = self._environment.get(variable, "").strip()
         if not token:
-            raise PermanentError(f"The environment variable {variable} is not set; it must hold a token for {self._shown}.")
+            raise PermanentError(
+                f"The environment variable {variable} is not set; it must hold a token for {self._shown}."
+            )
         return token
 
 
 _NOT_LET_IN = (
-    "authentication failed", "could not read username", "could not read password", "permission denied", "terminal prompts",
-    "returned error: 401", "returned error: 403", "host key verification failed", "invalid username or",
+    "authentication failed", "could not read username", "could not read password", "permission denied",
+    "terminal prompts", "returned error: 401", "returned error: 403", "host key verification failed",
+    "invalid username",
 )  # fmt: skip
 _NOT_THERE = (
     "does not exist", "not found", "does not appear to be a git repository", "returned error: 404", "no such file",
@@ -263,7 +296,7 @@ async def _read(stream: asyncio.StreamReader) -> bytes:
     return b"".join(parts)
 
 
-def _commit(identifier: str, author: str, committer: str, parents: str, message: str) -> Commit:
+def _commit(identifier: str, author: str, committer: str, message: str) -> Commit:
     """A commit of git's; whoever committed what another wrote counts as its merger."""
     is_by_another = committer.casefold() != author.casefold() and committer.casefold() not in BY_THE_HOST
     return Commit(

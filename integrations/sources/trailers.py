@@ -12,7 +12,7 @@ _NOREPLY = re.compile(r"(?:\d+\+)?([A-Za-z0-9-]{1,39}(?:\[bot\])?)@users\.norepl
 
 
 def names_of(email: str, login: str = "") -> tuple[str, ...]:
-    """What somebody is known by: the login that is told, their address, the login that an address without mail holds."""
+    """What somebody is known by: the login that is told, their address, the login that a hidden address holds."""
     address = line(email, 254)
     hidden = _NOREPLY.fullmatch(address)
     found = (line(login, 100), address, hidden[1] if hidden else "")
