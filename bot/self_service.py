@@ -17,7 +17,7 @@ from bot.adapter_settings import deployer_problems, test_problems
 from bot.definitions import ORGANISATION_FILE, Definitions, Finding, Given, load_files
 from bot.engine import Engine
 from bot.first_line import PLACES
-from bot.line_picture import picture
+from bot.line_picture import WIDTH, picture
 from core.errors import CommandRefused
 from core.releases.definition import Policy, falls_short
 from core.releases.difference import Changed, difference
@@ -72,7 +72,7 @@ class SelfService:
         self._by_file = by_file
         self._limits = limits
 
-    def look(self, text: str, name: str = "definition") -> Look:
+    def look(self, text: str, name: str = "definition", width: int = WIDTH) -> Look:
         """Read a definition without applying it; all that is wrong with it is among the findings."""
         first = self._load(text, name, None)
         if not first.pipelines:
@@ -89,7 +89,7 @@ class SelfService:
             pipeline=pipeline,
             in_force=in_force,
             changes=difference(in_force, pipeline) if in_force is not None else (),
-            picture=picture(pipeline, calendars),
+            picture=picture(pipeline, calendars, width),
         )
 
     def refuse(self, look: Look, by: Actor, expected: str = "") -> None:

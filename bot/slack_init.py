@@ -25,6 +25,8 @@ from core.releases.world import Actor
 
 INIT: Final = "andon:init"
 DEFINE: Final = "andon:define"
+COLUMNS: Final = 52
+"""Of a drawn line, so that a window breaks none."""
 TEXT_MOST: Final = 3_000
 """Characters that a field of a window holds; longer definitions come by `andon apply`."""
 
@@ -113,7 +115,7 @@ class FirstLines:
         view = body["view"]
         text = _typed(view).get("definition", "")
         where = Place(**_carried(view))
-        look = await asyncio.to_thread(self._service.look, text)
+        look = await asyncio.to_thread(self._service.look, text, width=COLUMNS)
         if look.pipeline is None:
             return _under_the_text(told([f for f in look.findings if not f.is_warning], most=4))
 

@@ -84,7 +84,7 @@ def _line(name: str, lines: list[Pipeline], d: Dialect) -> str:
     about = _about(lines)
     tier = f", tier {about.tier}" if about.tier else ""
     what = f": {d.words(about.description)}" if about.description else ""
-    channels = d.words(listed(list(dict.fromkeys(line.channel for line in lines))))
+    channels = listed([d.channel(name) for name in dict.fromkeys(line.channel for line in lines)])
     return f"• {d.strong(name)} of the team {d.words(listed(_teams(lines)))}{tier}, in {channels}{what}"
 
 
@@ -96,8 +96,7 @@ def _described(name: str, lines: list[Pipeline], users: list[str], world: World,
         yield d.words(about.description)
     for team_name in _teams(lines):
         yield from _people(team_name, world, d)
-    channels = list(dict.fromkeys(line.channel for line in lines))
-    yield f"Channel: {d.words(listed(channels))}"
+    yield f"Channel: {listed([d.channel(name) for name in dict.fromkeys(line.channel for line in lines)])}"
     links = [
         *about.links,
         *((word, url) for line in lines for word, url in (("dashboard", line.dashboard), ("runbook", line.runbook))),

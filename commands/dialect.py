@@ -35,6 +35,9 @@ class Dialect(Protocol):
     def link(self, text: str, url: str) -> str:
         """A word that leads somewhere."""
 
+    def channel(self, name: str) -> str:
+        """A channel, by its name or id."""
+
     def time(self, at: datetime, now: datetime) -> str:
         """An instant, past or to come."""
 
@@ -68,6 +71,10 @@ class Slack:
         """One to press."""
         return mrkdwn.link(text, url)
 
+    def channel(self, name: str) -> str:
+        """One to press."""
+        return mrkdwn.channel(name)
+
     def time(self, at: datetime, now: datetime) -> str:
         """In the reader's zone."""
         del now
@@ -95,6 +102,10 @@ class Shell:
     def link(self, text: str, url: str) -> str:
         """The word, and the address behind it."""
         return mrkdwn.clean(f"{text} ({url})")
+
+    def channel(self, name: str) -> str:
+        """As it is."""
+        return mrkdwn.clean(name)
 
     def time(self, at: datetime, now: datetime) -> str:
         """UTC, and how far from now."""

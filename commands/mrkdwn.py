@@ -74,6 +74,11 @@ def user(slack_id: str) -> Mrkdwn:
     return Mrkdwn(f"<@{slack_id}>")
 
 
+def channel(name: str) -> Mrkdwn:
+    """A channel to press, by its id; a name as it is written."""
+    return Mrkdwn(f"<#{name}>") if re.fullmatch(r"[CG][A-Z0-9]{2,20}", name) else escape(name)
+
+
 def user_group(slack_id: str) -> Mrkdwn:
     """A mention of a Slack user group."""
     return Mrkdwn(f"<!subteam^{slack_id}>")
