@@ -23,6 +23,8 @@ TEMPLATES = Path(__file__).parent.parent / "templates"
 CHANGE = "# change this"
 
 PLACES: Mapping[str, str] = {
+    "github-actions": "where a workflow of GitHub Actions puts it",
+    "hosts": "servers, over SSH",
     "processes": "processes on Andon's own machine",
     "command": "wherever a program of ours puts it",
 }

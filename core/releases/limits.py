@@ -78,6 +78,9 @@ class Limits:
         if isinstance(said, Mapping):
             for key, value in said.items():
                 here = (*path, str(key))
+                if key == "agent" and value is True:
+                    mend = "name a key of the team's own with `key_file`"
+                    yield Problem(here, "a team's definition may not use the keys of Andon's own agent", mend)
                 for text in _texts(value):
                     if str(key).endswith(("_env", "env_from")):
                         yield from _outside(owner, here, text, self.variables, "variable", "set one of these for Andon")

@@ -46,6 +46,8 @@ def test_an_organisation_may_name_what_is_let():
         ({"kubeconfig": "/etc/andon/payments/../others/config"}, False),
         ({"known_hosts": "/etc/andon/check-out/known_hosts"}, True),
         ({"known_hosts": 7}, True),
+        ({"agent": True}, False),
+        ({"agent": False}, True),
     ],
 )
 def test_variables_and_files_are_its_own(settings: dict[str, Any], is_let: bool):
