@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -31,7 +32,8 @@ LONG = "a-service-with-a-name-as-long-as-may-be"
 
 
 def answers(**more: str) -> Answers:
-    return Answers(**{"service": "checkout", "team": "payments", "channel": "#checkout", "runs_on": "command", **more})
+    given: dict[str, Any] = {"service": "checkout", "team": "payments", "channel": "#checkout", "runs_on": "command"}
+    return Answers(**{**given, **more})
 
 
 @pytest.mark.parametrize("runs_on", PLACES)

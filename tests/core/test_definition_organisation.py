@@ -298,7 +298,7 @@ def test_what_teams_may_use_themselves_is_the_organisations_to_say():
     assert read(company()).limits == OWN_ONLY
     part = {"deployers": ["hosts"], "tests": [], "variables": ["X_*"], "values": {"hosts": {"user": ["{team}"]}}}
     limits = read(company(policy={"self_service": part})).limits
-    assert limits.deployers == {"hosts"}
+    assert limits.deployers == frozenset({"hosts"})
     assert limits.tests == frozenset()
     assert limits.variables == ("X_*",)
     assert limits.values == {**OWN_ONLY.values, "hosts": {"user": ("{team}",)}}

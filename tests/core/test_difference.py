@@ -176,7 +176,7 @@ def test_alarms():
     red = Alarm(name="errors", source="webhook")
     assert said(line(alarms=(red,)), line(alarms=())) == ["errors: the alarm goes (less careful)"]
     assert said(line(alarms=()), line(alarms=(red,))) == ["errors: a new alarm from webhook, for the whole service"]
-    cases = [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"silence_is_ok": True}, "errors: its silence is ok (less careful)"),
         ({"scope": Scope(ScopeKind.STAGE, "beta")}, "errors: the alarm speaks of the whole service → beta"),
         ({"match": (("a", "b"),)}, "errors: the alarm changes"),

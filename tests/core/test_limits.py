@@ -52,7 +52,7 @@ def test_an_organisation_may_name_what_is_let():
 )
 def test_variables_and_files_are_its_own(settings: dict[str, Any], is_let: bool):
     assert (refused("webhook", settings) == []) is is_let
-    assert (refused("webhook", {}, **{"web-1": settings}) == []) is is_let
+    assert (refused("webhook", {}, OWN_ONLY, **{"web-1": settings}) == []) is is_let
 
 
 def test_a_namespace_is_the_teams_or_the_services_and_must_be_said():
