@@ -10,6 +10,7 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from company.chance import Chance
 from company.customers import Customers
@@ -17,13 +18,12 @@ from company.outside import Outside
 from company.people import People
 from company.shapes import Plan
 from company.tally import Tally
-from company.watching import Watching
+from company.watching import Decide, Watching
 from core.errors import CommandRefused
-from core.releases.decide import Decision, decide, new_pipeline, next_wake
+from core.releases.decide import decide, new_pipeline, next_wake
 from core.releases.effects import CancelDeployment, ObserveTarget, RunStageTest, StartDeployment, Tell
 from core.releases.events import Event, TimePassed
 from core.releases.state import Baking, PipelineState, RollingBack, Stopped
-from core.releases.world import World
 
 START = datetime(2024, 1, 1, 8, tzinfo=UTC)
 """A Monday, eight o'clock."""
@@ -31,8 +31,6 @@ SECOND = timedelta(seconds=1)
 DAY = 86_400
 STILL = 180 * DAY
 """A service to which nothing was deployed for so long stands still for ever: versions come every few days."""
-
-Decide = Callable[[PipelineState, Event, World, datetime], Decision]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +82,17 @@ class Life:
         self._queue: list[tuple[int, int, Callable[..., object], tuple[object, ...]]] = []
         self._count = 0
         self._wake: int | None = None
-        self._watching = Watching(self.tally)
+        self._watching = Watching(self.tally, decide)
         self.outside = Outside(self, Chance(f"{name}/outside"))
         self.customers = Customers(self, Chance(f"{name}/customers"))
         self.people = People(self, Chance(f"{name}/people"), Chance(f"{name}/changes"))
+        self._does: dict[type, Callable[[Any], None]] = {
+            StartDeployment: self.outside.start,
+            RunStageTest: self.outside.test,
+            CancelDeployment: self.outside.cancel,
+            ObserveTarget: self.outside.observe,
+            Tell: self._is_told,
+        }
 
     def run(self) -> Tally:
         """Live to the end; returns what it came to."""
@@ -148,24 +153,18 @@ class Life:
         wake = next_wake(after, self.plan.world, self.now)
         self._wake = None if wake is None else -(-(wake - START) // SECOND)
         for effect in decision.effects:
-            match effect:
-                case StartDeployment():
-                    self.outside.start(effect)
-                case RunStageTest():
-                    self.outside.test(effect)
-                case CancelDeployment():
-                    self.outside.cancel(effect)
-                case ObserveTarget():
-                    self.outside.observe(effect.target)
-                case Tell(topic="approval_asked"):
-                    self.people.asked(effect.subject)
-                case _:
-                    pass
+            does = self._does.get(type(effect))
+            if does is not None:
+                does(effect)
         if before.stages is not after.stages:
             self._stages_moved(before, after)
         if before.releases is not after.releases:
             self._releases_moved(before, after)
         return True
+
+    def _is_told(self, effect: Tell) -> None:
+        if effect.topic == "approval_asked":
+            self.people.asked(effect.subject)
 
     def _stages_moved(self, before: PipelineState, after: PipelineState) -> None:
         was = {s.name: s.run.phase if s.run else None for s in before.stages}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from company.chance import Chance
 from core.ports import TestOutcome
-from core.releases.effects import CancelDeployment, RunStageTest, StartDeployment
+from core.releases.effects import CancelDeployment, ObserveTarget, RunStageTest, StartDeployment
 from core.releases.events import (
     DeploymentCancelled,
     DeploymentFailed,
@@ -61,7 +61,7 @@ class Outside:
         """A deployment is asked for: it is under way from now on, whenever that is reported."""
         if effect.key in self._attempts:
             return  # Asked for again, and known by its key.
-        if any(a.target == effect.target for a in self._attempts.values()):
+        if effect.target in [attempt.target for attempt in self._attempts.values()]:
             self._life.violated(f"two deployments are under way on {effect.target} at once [26]")
         attempt = Attempt(effect.key, effect.target, effect.what, effect.is_rollback)
         self._attempts[effect.key] = attempt
@@ -112,7 +112,8 @@ class Outside:
         self._is_over(attempt)
         self._now_runs(attempt.target, attempt.what.digest, attempt.what.version)
         life = self._life
-        if not any(t.deployment is not None and t.deployment.key == attempt.key for t in life.state.targets):
+        awaited = life.state.target(attempt.target).deployment
+        if awaited is None or awaited.key != attempt.key:
             life.violated(f"a deployment on {attempt.target} ended that nobody waited for [26]")
         life.tally.deployments += 1
         life.moved_at = life.clock
@@ -169,9 +170,9 @@ class Outside:
 
     # ---- what runs --------------------------------------------------------------------------------------------------
 
-    def observe(self, target: str) -> None:
+    def observe(self, effect: ObserveTarget) -> None:
         """Look what a target runs, in a moment."""
-        self._life.later(self._chance.between(2, 30), self._is_observed, target)
+        self._life.later(self._chance.between(2, 30), self._is_observed, effect.target)
 
     def _is_observed(self, target: str) -> None:
         digest = self.runs.get(target)

@@ -7,14 +7,13 @@ brackets are those of `docs/release-rules.md`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
-from operator import attrgetter
 
 from core.ports import AlarmState
 from core.releases.approvals import is_granted, scopes_of
 from core.releases.bake import health
 from core.releases.calendar import is_open
+from core.releases.copies import replace
 from core.releases.decide import Decision, next_wake
 from core.releases.effects import StartDeployment
 from core.releases.events import (
@@ -47,7 +46,6 @@ from core.releases.state import (
 from core.releases.why import why
 from core.releases.world import World
 
-_name = attrgetter("name")
 MOVING = Deploying | Testing | Baking
 CLOCKS_DIFFER = timedelta(seconds=5)
 
@@ -64,11 +62,13 @@ def stepped(before: PipelineState, event: Event, decision: Decision, world: Worl
     for effect in decision.effects:
         if isinstance(effect, StartDeployment):
             yield from _start(before, event, after, effect, world, now)
-    yield from _alarms(before, event, after, now)
+    if isinstance(event, AlarmReported):
+        yield from _alarms(before, event, after, now)
     yield from _spared(after, now)
     if before.releases is not after.releases or before.targets is not after.targets:
         yield from _passing(before, after, now)
-    yield from _leaving(before, event, after)
+    if before.releases is not after.releases or before.bad is not after.bad or before.pauses is not after.pauses:
+        yield from _leaving(before, event, after)
 
 
 # ---- what is started ------------------------------------------------------------------------------------------------
@@ -77,7 +77,7 @@ def stepped(before: PipelineState, event: Event, decision: Decision, world: Worl
 def _start(
     before: PipelineState, event: Event, after: PipelineState, effect: StartDeployment, world: World, now: datetime
 ) -> Iterator[str]:
-    old = next((t for t in before.targets if t.name == effect.target), None)
+    old = next(iter([t for t in before.targets if t.name == effect.target]), None)
     at = old.deployment if old is not None else None
     has_ended = at is None or any(
         isinstance(event, kind) and event.key == at.key
@@ -101,7 +101,7 @@ def _start(
             yield f"{release.version} is bad in {mark.stage} and was deployed to {effect.stage} again [15]"
     stage = after.definition_of(run).by_name[effect.stage]
     count = len(stage.targets)
-    moving = sum(1 for t in after.targets_of(stage.name) if t.deployment is not None)
+    moving = len([t for t in after.targets_of(stage.name) if t.deployment is not None])
     most = max(1, min(count * stage.batch.forward_percent, count * (100 - stage.batch.healthy_percent)) // 100)
     if moving > most:
         yield f"{moving} of {count} targets of {stage.name} are deployed to at a time [5]"
@@ -202,8 +202,8 @@ def _back(
 # ---- alarms ---------------------------------------------------------------------------------------------------------
 
 
-def _alarms(before: PipelineState, event: Event, after: PipelineState, now: datetime) -> Iterator[str]:
-    if not isinstance(event, AlarmReported) or event.alarm_state is not AlarmState.ALARM:
+def _alarms(before: PipelineState, event: AlarmReported, after: PipelineState, now: datetime) -> Iterator[str]:
+    if event.alarm_state is not AlarmState.ALARM:
         return
     reading = before.reading(event.alarm)
     if reading is not None and (reading.firing or event.key in dict(reading.resolved)):
@@ -326,15 +326,23 @@ def _passing(before: PipelineState, after: PipelineState, now: datetime) -> Iter
             last = after.definition.last_stages
             if not last <= set(release.passed):
                 yield f"{release.version} is complete without having passed {', '.join(sorted(last))}"
-    are_same = list(map(_name, before.targets)) == list(map(_name, after.targets))
-    goods = {} if are_same else {t.name: t.good for t in before.targets}
-    for index, target in enumerate(after.targets):
-        was = before.targets[index].good if are_same else goods.get(target.name, ())
+    is_like = len(before.targets) == len(after.targets)
+    pairs = zip(before.targets, after.targets, strict=True) if is_like else ((None, t) for t in after.targets)
+    judged: dict[tuple[str, str], bool] = {}
+    for old_target, target in [(old, new) for old, new in pairs if old is not new]:
+        if old_target is not None and old_target.name == target.name:
+            was = old_target.good
+        else:
+            was = next((t.good for t in before.targets if t.name == target.name), ())
         if target.good is was:
             continue
         for good in target.good:
-            fresh = good.digest not in {g.digest for g in was}
-            if fresh and not _finished_bake(before, after, target.stage, good.release, now):
+            if good.digest in {g.digest for g in was}:
+                continue
+            bake = (target.stage, good.release)
+            if bake not in judged:
+                judged[bake] = _finished_bake(before, after, *bake, now)
+            if not judged[bake]:
                 yield f"{good.version} counts as good on {target.name} without having baked there [13]"
         if len(target.good) > after.definition.keep_good + 1:
             yield f"{len(target.good)} good versions are kept on {target.name} [13]"

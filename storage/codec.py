@@ -41,7 +41,7 @@ classes, which will have moved on.
 _EVENTS: Mapping[str, type] = {member.__name__: member for member in get_args(Event)}
 _ACTS: Mapping[str, type] = {member.__name__: member for member in get_args(OrganisationCommand)}
 _EFFECTS: Mapping[str, type] = {member.__name__: member for member in get_args(Effect)}
-_LEFT_OUT = {"definition", "pinned"}
+_LEFT_OUT = {"definition", "pinned", "rest"}
 _ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
 
 

@@ -32,13 +32,11 @@ Time comes in as `now`. `next_wake` says when the pipeline next wants to be look
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import assert_never
 
-from core.releases import alarmed, gate_news, progress, redefined, reported
+from core.releases import alarmed, gate_news, progress, redefined, reported, rest
 from core.releases.alarms import becomes_unknown_at
 from core.releases.asked import (
     approving,
@@ -83,8 +81,8 @@ from core.releases.events import (
     TimePassed,
     WorldChanged,
 )
-from core.releases.pipeline import Alarm, Pipeline
-from core.releases.state import Baking, PipelineState, StageState, TargetState
+from core.releases.pipeline import Pipeline
+from core.releases.state import Baking, PipelineState, StageRun, StageState, TargetState
 from core.releases.words import duration, place
 from core.releases.world import World
 
@@ -105,19 +103,18 @@ class Decision:
     reasons: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        for target in self.state.targets:
-            if target.deployment is not None:
-                run = next((s.run for s in self.state.stages if s.name == target.stage), None)
-                assert run is not None, f"{target.name} is deployed to, but {target.stage} is empty"
-        assert len({t.name for t in self.state.targets}) == len(self.state.targets), "a target is there twice"
+        occupied = [stage.name for stage in self.state.stages if stage.run is not None]
+        stray = [t.name for t in self.state.targets if t.deployment is not None and t.stage not in occupied]
+        assert not stray, f"{', '.join(stray)} is deployed to, but its stage is empty"
 
 
 def decide(state: PipelineState, event: Event, world: World, now: datetime) -> Decision:
     """Return what becomes true and what must be done. Pure; raises CommandRefused, and then nothing has changed."""
-    draft = Draft(credited(state, world, now), world, now)
+    draft = Draft(credited(state, world, now), world, now, rest.known_of(state, world))
     _apply(draft, event)
     _settle(draft)
     effects = draft.effects()
+    rest.lay(draft.state, world, draft.waiting())
     return Decision(draft.state, effects, draft.answer, tuple(draft.reasons))
 
 
@@ -194,9 +191,8 @@ def _apply(draft: Draft, event: Event) -> None:  # noqa: C901, PLR0912 - the tab
 
 def _settle(draft: Draft) -> None:
     _let_time_pass(draft)
-    looked: dict[str, int] = {}
     rounds = 0
-    while _moves(draft, looked):
+    while _moves(draft):
         rounds += 1
         assert rounds < SETTLE_LIMIT, f"{draft.state.id} does not come to rest"
     gate_news.tell(draft)
@@ -204,30 +200,46 @@ def _settle(draft: Draft) -> None:
     _forget(draft)
 
 
-def _moves(draft: Draft, looked: dict[str, int]) -> bool:
-    """One round of everything that can follow; returns whether anything did."""
-    moved = False
-    for name, step in _steps(draft):
-        # What was looked at since the last change would be found as it was.
-        if looked.get(name) != draft.changes:
-            looked[name] = draft.changes
-            moved = step(draft) or moved
+def _moves(draft: Draft) -> bool:
+    """One round of everything that can follow, in order; returns whether anything did.
+
+    What was looked at since the last change of what it depends on would be found as it was, and is passed over.
+    """
+    # While a run is pinned to an older definition, targets may change hands at its every step.
+    moved = draft.is_due("fit", draft.changes if draft.state.pinned else draft.rest_at) and redefined.fit(draft)
+    if draft.state.approvals and _is_asking_due(draft):
+        moved = progress.void_requests(draft) or moved
+    for rank in range(len(draft.state.stages)):
+        occupied = draft.state.stages[rank]
+        if occupied.run is not None and draft.is_run_due(occupied.name, occupied.run):
+            moved = _advances(draft, occupied.name, occupied.run) or moved
+    for occupied in draft.state.stages:
+        if occupied.watch is not None and occupied.watch.spared:
+            moved = (draft.is_new("judge what was spared") and alarmed.judge_spared(draft)) or moved
+            break
+    if draft.waiting():
+        for stage in draft.definition.stages:
+            if stage.name in draft.waiting() and draft.is_new(f"admit {stage.name}"):
+                moved = progress.admit(draft, stage) or moved
+    if draft.is_due("complete", max(draft.rest_at, draft.releases_at, draft.runs_at)):
+        moved = redefined.complete(draft) or moved
     return moved
 
 
-def _steps(draft: Draft) -> Iterator[tuple[str, Callable[[Draft], bool]]]:
-    """All that can follow by itself, in order; each has a name and says whether it moved anything."""
-    yield "fit", redefined.fit
-    yield "void requests", progress.void_requests
-    for occupied in draft.state.stages:
-        if draft.state.stage(occupied.name).run is not None:
-            yield f"advance {occupied.name}", partial(progress.advance, name=occupied.name)
-    if any(occupied.watch is not None and occupied.watch.spared for occupied in draft.state.stages):
-        yield "judge what was spared", alarmed.judge_spared
-    for stage in draft.definition.stages:
-        if stage.name in draft.waiting():
-            yield f"admit {stage.name}", partial(progress.admit, stage=stage)
-    yield "complete", redefined.complete
+def _advances(draft: Draft, name: str, run: StageRun) -> bool:
+    if not progress.advance(draft, name):
+        return False
+    after = draft.state.stage(name).run
+    if after is not None and after.phase is run.phase:
+        # It began as much as it can at once: asked again it would find nothing.
+        draft.looked_at(name)
+    return True
+
+
+def _is_asking_due(draft: Draft) -> bool:
+    """Whether an open request may have become void: what it is bound to changed, or its time is over."""
+    changed_at = max(draft.rest_at, draft.releases_at, draft.running_at)
+    return draft.is_due("void requests", changed_at) or any(draft.now >= r.expires_at for r in draft.state.approvals)
 
 
 def _let_time_pass(draft: Draft) -> None:
@@ -250,7 +262,7 @@ def _let_time_pass(draft: Draft) -> None:
                 f"({pause.by.name}: {pause.reason}). Is it still needed? Resume it, or leave it.",
                 asks=(pause.by.id,),
             )
-    gone = tuple(o for o in draft.state.overrides if now >= o.expires_at)
+    gone = [o for o in draft.state.overrides if now >= o.expires_at]
     if gone:
         draft.change(lambda s: replace(s, overrides=tuple(o for o in s.overrides if o not in gone)))
         for override in gone:
@@ -294,7 +306,8 @@ def _call_again(draft: Draft) -> None:
 def _forget(draft: Draft) -> None:
     """Keep the state bounded: releases that nothing names any more are left to the history."""
     state = draft.state
-    if len(state.releases) <= RELEASES_REMEMBERED:
+    named_at = max(draft.rest_at, draft.releases_at, draft.runs_at, draft.running_at)
+    if len(state.releases) <= RELEASES_REMEMBERED or not draft.is_due("forget", named_at):
         return
     old = [r for r in state.releases if not r.is_live][:-RELEASES_REMEMBERED]
     if not old:
@@ -326,6 +339,7 @@ def _unnamed(state: PipelineState, releases: set[str]) -> set[str]:
 def next_wake(state: PipelineState, world: World, now: datetime) -> datetime | None:
     """When the pipeline next wants a TimePassed; always later than `now`, None if nothing waits for time."""
     moments: list[datetime] = []
+    # Asked after every decision, and most of it is empty most of the time.
     for occupied in state.stages:
         run = occupied.run
         if run is not None and isinstance(run.phase, Baking):
@@ -338,13 +352,18 @@ def next_wake(state: PipelineState, world: World, now: datetime) -> datetime | N
                 moments.append(occupied.watch.settles_at)
     for pause in state.pauses:
         moments.append(pause.until or (pause.reminded_at or pause.at) + reported.ONE_DAY)
-    moments.extend(o.expires_at for o in state.overrides)
-    moments.extend(r.expires_at for r in state.approvals)
-    moments.extend(p.next_at for p in state.pages if p.sent < state.definition.page_times)
-    moments.extend(gate_news.wakes(state, world, now))
-    fading: Iterable[Alarm] = state.definition.fading_alarms
-    if any(r.stale_after is not None for r in state.alarms):
+    if state.overrides:
+        moments += [o.expires_at for o in state.overrides]
+    if state.approvals:
+        moments += [r.expires_at for r in state.approvals]
+    if state.pages:
+        moments += [p.next_at for p in state.pages if p.sent < state.definition.page_times]
+    if world.freezes or state.definition.has_windows:
+        moments += gate_news.wakes(state, world, now)
+    fading = state.definition.fading_alarms
+    if state.alarms and any(r.stale_after is not None for r in state.alarms):
         fading = state.definition.alarms
     if fading and any(r.is_live for r in state.releases):
-        moments.extend(m for a in fading if (m := becomes_unknown_at(state, a, now)) is not None)
-    return min([m for m in moments if m > now], default=None)
+        moments += [m for a in fading if (m := becomes_unknown_at(state, a, now)) is not None]
+    moments = [m for m in moments if m > now]
+    return min(moments) if moments else None

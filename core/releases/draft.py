@@ -11,11 +11,12 @@ from datetime import datetime
 from typing import TypeVar
 
 from core.releases.blockers import waiting
-from core.releases.copies import overwrite, replace
+from core.releases.copies import replace, writers
 from core.releases.effects import Effect, EndPage, Page, RefreshCard, StartDeployment, Tell
 from core.releases.pipeline import Pipeline, Stage
 from core.releases.state import (
     ApprovalRequest,
+    Baking,
     Deployment,
     Installed,
     Live,
@@ -30,16 +31,20 @@ from core.releases.state import (
 from core.releases.world import World
 
 T = TypeVar("T")
+_PUT = writers(PipelineState)
 
 
 class Draft:
     """A pipeline state under change. `state` is always whole: pure functions may look at it at any moment.
 
     It is a copy of the draft's own, written in place by the methods here: what looks at it later sees it as it is then.
-    `changes` counts what was written, so that nobody looks again at what is as it was.
+    `changes` counts what was written, and `…_at` say which of them was the last of its kind, so that nobody looks again
+    at what is as it was. Of a state at `rest` everything was looked at before: `waiting` is what is known of it.
     """
 
-    def __init__(self, state: PipelineState, world: World, now: datetime) -> None:
+    def __init__(
+        self, state: PipelineState, world: World, now: datetime, waiting: dict[str, list[Release]] | None = None
+    ) -> None:
         self.state = replace(state)
         self.world = world
         self.now = now
@@ -48,7 +53,19 @@ class Draft:
         self.answer = ""
         self._effects: list[Effect] = []
         self._cards: dict[str, bool] = {}
-        self._waiting: tuple[object, object, dict[str, list[Release]]] = (None, None, {})
+        self._waiting = waiting
+        self._looked: dict[str, int] = {}
+        self._advanced: dict[str, int] = {}
+        self._unseen = -1 if waiting is None else 0
+        self.stage_at: dict[str, int] = {}
+        """The run of a stage, or what is known of its targets."""
+        self.releases_at = 0
+        self.runs_at = 0
+        """Who occupies a stage, or is watched in one."""
+        self.running_at = 0
+        """What runs on a target, may be put back there, or is not being deployed any more."""
+        self.rest_at = 0
+        """Anything else: whatever depends on anything has to be looked at again."""
 
     def waiting_at(self, stage: Stage) -> list[Release]:
         """The releases that stand at the entry of a stage now, oldest first."""
@@ -56,11 +73,38 @@ class Draft:
 
     def waiting(self) -> dict[str, list[Release]]:
         """All that stand at an entry now, by its stage, oldest first."""
-        stages, releases, found = self._waiting
-        if stages is not self.state.stages or releases is not self.state.releases:
-            found = waiting(self.state)
-            self._waiting = (self.state.stages, self.state.releases, found)
-        return found
+        if self._waiting is None:
+            self._waiting = waiting(self.state)
+        return self._waiting
+
+    def is_due(self, step: str, changed_at: int) -> bool:
+        """Whether something it depends on has changed since a step was looked at; if so it is looked at now."""
+        if changed_at <= self._looked.get(step, self._unseen):
+            return False
+        self._looked[step] = self.changes
+        return True
+
+    def is_new(self, step: str) -> bool:
+        """Whether anything at all has changed since a step was looked at in this decision; if so it is now."""
+        if self._looked.get(step) == self.changes:
+            return False
+        self._looked[step] = self.changes
+        return True
+
+    def is_run_due(self, name: str, run: StageRun) -> bool:
+        """The same of the run of a stage: a bake is moved by time, alarms and much else, all others by their stage."""
+        looked = self._advanced.get(name)
+        if isinstance(run.phase, Baking):
+            is_due = looked != self.changes
+        else:
+            is_due = (self._unseen if looked is None else looked) < max(self.rest_at, self.stage_at.get(name, 0))
+        if is_due:
+            self._advanced[name] = self.changes
+        return is_due
+
+    def looked_at(self, name: str) -> None:
+        """The run of a stage has been looked at as it is now."""
+        self._advanced[name] = self.changes
 
     # ---- naming and telling -----------------------------------------------------------------------------------------
 
@@ -144,11 +188,19 @@ class Draft:
         before = self.state.releases
         known = self.state.release(release.id)
         self._put("releases", _with(before, known, release) if known is not None else (*before, release))
+        self.releases_at = self.changes
+        self._waiting = None
         self.touch(release.id, at_once=not isinstance(release.status, Live))
 
     def put_stage(self, stage: StageState) -> None:
         """Replace the state of a stage."""
-        self._put("stages", _with(self.state.stages, self.state.stage(stage.name), stage))
+        rank = self.state.rank_of(stage.name)
+        before = self.state.stages[rank]
+        self._put("stages", (*self.state.stages[:rank], stage, *self.state.stages[rank + 1 :]))
+        self.stage_at[stage.name] = self.changes
+        if _occupant(before) != _occupant(stage):
+            self.runs_at = self.changes
+            self._waiting = None
 
     def put_run(self, name: str, run: StageRun | None) -> None:
         """Occupy a stage, change who occupies it, or free it."""
@@ -158,7 +210,8 @@ class Draft:
         if run is not None:
             self.touch(run.release)
         self.put_stage(replace(before, run=run))
-        self.drop_unused_definitions()
+        if self.state.pinned:
+            self.drop_unused_definitions()
 
     def put_phase(self, name: str, phase: StagePhase) -> None:
         """Move the run of a stage on."""
@@ -168,18 +221,35 @@ class Draft:
 
     def put_target(self, target: TargetState) -> None:
         """Replace the facts of a target."""
-        self._put("targets", _with(self.state.targets, self.state.target(target.name), target))
-        for occupied in self.state.stages:
-            if occupied.name == target.stage and occupied.run is not None:
-                self.touch(occupied.run.release)
+        targets = self.state.targets
+        place = self.state.place_of(target.name)
+        before = targets[place]
+        self._put("targets", (*targets[:place], target, *targets[place + 1 :]))
+        if target.current is not before.current or target.good is not before.good or target.deployment is None:
+            self.running_at = self.changes
+        # How far a deployment has come moves nothing; its beginning and its end do.
+        is_under_way = target.deployment is not None and before.deployment is not None
+        if not is_under_way or target.is_mixed != before.is_mixed or self.running_at == self.changes:
+            self.stage_at[target.stage] = self.changes
+        run = self.state.stage(target.stage).run
+        if run is not None:
+            self.touch(run.release)
+
+    def put_goods(self, stage: str, good: dict[str, tuple[Installed, ...]]) -> None:
+        """Replace the known good versions of targets of a stage."""
+        targets = [replace(t, good=good[t.name]) if t.name in good else t for t in self.state.targets]
+        self._put("targets", tuple(targets))
+        self.running_at = self.stage_at[stage] = self.changes
 
     def change(self, edit: Callable[[PipelineState], PipelineState]) -> None:
         """Change anything else. `edit` returns a copy, as `replace` makes it."""
         self.state = edit(self.state)
         self.changes += 1
+        self.rest_at = self.changes
+        self._waiting = None
 
     def _put(self, field: str, value: object) -> None:
-        overwrite(self.state, field, value)
+        _PUT[field](self.state, value)
         self.changes += 1
 
     def drop_requests(self, wanted: Callable[[ApprovalRequest], bool]) -> tuple[ApprovalRequest, ...]:
@@ -187,16 +257,16 @@ class Draft:
         dropped = tuple(r for r in self.state.approvals if wanted(r))
         if dropped:
             self._put("approvals", tuple(r for r in self.state.approvals if r not in dropped))
+            self.rest_at = self.changes
         return dropped
 
     def drop_unused_definitions(self) -> None:
         """Forget the older definitions that no run is pinned to."""
-        if not self.state.pinned:
-            return
         used = {s.run.revision for s in self.state.stages if s.run is not None}
         pinned = tuple(p for p in self.state.pinned if p.revision in used)
         if pinned != self.state.pinned:
             self._put("pinned", pinned)
+            self.rest_at = self.changes
 
     # ---- things done in several places ------------------------------------------------------------------------------
 
@@ -249,6 +319,7 @@ class Draft:
             next_at=self.now + self.definition.page_every,
         )
         self._put("pages", (*self.state.pages, page))
+        self.rest_at = self.changes
         self.reasons.append(reason)
         self.do(Page(key=f"{page.id}/1", page=page.id, release=release, stage=stage, sentence=reason, repetition=1))
         self.touch(release, at_once=True)
@@ -256,8 +327,13 @@ class Draft:
     def end_page(self, page: OpenPage, sentence: str) -> None:
         """The page is over."""
         self._put("pages", tuple(p for p in self.state.pages if p.id != page.id))
+        self.rest_at = self.changes
         self.do(EndPage(key=f"{page.id}/end", page=page.id, release=page.release, sentence=sentence))
         self.touch(page.release, at_once=True)
+
+
+def _occupant(stage: StageState) -> tuple[str, str]:
+    return stage.run.release if stage.run is not None else "", stage.watch.release if stage.watch is not None else ""
 
 
 def _with(values: tuple[T, ...], before: T, after: T) -> tuple[T, ...]:
@@ -267,6 +343,8 @@ def _with(values: tuple[T, ...], before: T, after: T) -> tuple[T, ...]:
 
 def _joined(effects: list[Effect]) -> list[Effect]:
     """Sentences of one decision that only tell, and stand side by side in one thread, are one message there."""
+    if len(effects) < 2:
+        return effects
     joined: list[Effect] = []
     for effect in effects:
         last = joined[-1] if joined else None

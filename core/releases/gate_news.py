@@ -52,8 +52,6 @@ def tell(draft: Draft) -> None:
 
 def wakes(state: PipelineState, world: World, now: datetime) -> Iterator[datetime]:
     """When freezes and windows want this pipeline to be looked at again."""
-    if not world.freezes and not state.definition.has_windows:
-        return
     live = [release for release in state.releases if release.is_live]
     if not live:
         return

@@ -222,6 +222,11 @@ class Pipeline:
         return {stage.name: stage for stage in self.stages}
 
     @cached_property
+    def ranks(self) -> dict[str, int]:
+        """For each stage, where it stands in the line."""
+        return {stage.name: rank for rank, stage in enumerate(self.stages)}
+
+    @cached_property
     def group_by_name(self) -> dict[str, Group]:
         """The groups by name."""
         return {group.name: group for group in self.groups}
@@ -287,6 +292,19 @@ class Pipeline:
     def has_windows(self) -> bool:
         """Whether any stage may be entered at some hours only."""
         return any(stage.windows for stage in self.stages) or any(group.windows for group in self.groups)
+
+    @cached_property
+    def place_of(self) -> dict[str, int]:
+        """For each target, where it stands among all targets."""
+        return {name: place for place, name in enumerate(self.stage_of)}
+
+    @cached_property
+    def spans(self) -> dict[str, tuple[int, int]]:
+        """For each stage, from where to where its targets stand among all targets."""
+        found: dict[str, tuple[int, int]] = {}
+        for place, name in enumerate(self.stage_of.values()):
+            found[name] = (found.get(name, (place, 0))[0], place + 1)
+        return found
 
     @cached_property
     def stage_of(self) -> dict[str, str]:

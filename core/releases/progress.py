@@ -28,6 +28,7 @@ from core.releases.state import (
     ApprovalRequest,
     Baking,
     Deploying,
+    Installed,
     Release,
     RollingBack,
     StageRun,
@@ -98,9 +99,9 @@ def _supersede_behind(draft: Draft, stage: Stage, first: Release) -> bool:
 
 def _supersede_older_than_running(draft: Draft, stage: Stage) -> bool:
     moved = False
-    for target in draft.state.targets_of(stage.name):
-        current = target.current
-        by = draft.state.release(current.release) if current else None
+    running = dict.fromkeys(t.current.release for t in draft.state.targets_of(stage.name) if t.current is not None)
+    for name in running:
+        by = draft.state.release(name)
         if by is None:
             continue
         for other in draft.waiting_at(stage):
@@ -260,9 +261,9 @@ def _deploy(draft: Draft, name: str, run: StageRun, phase: Deploying) -> bool:
     stage = draft.state.definition_of(run).by_name[name]
     release = draft.state.released(run.release)
     targets = draft.state.targets_of(name)
-    in_flight = [t for t in targets if t.deployment is not None]
-    left = [t for t in targets if t.deployment is None and not _runs(t, release)]
-    if not left and not in_flight:
+    left = [t for t in targets if t.deployment is not None or not _runs(t, release)]
+    in_flight = [t for t in left if t.deployment is not None]
+    if not left:
         _deployed(draft, name, run, stage, release)
         return True
     if phase.failed:
@@ -280,6 +281,7 @@ def _deploy(draft: Draft, name: str, run: StageRun, phase: Deploying) -> bool:
     moved = False
     if places <= 0:
         return False
+    left = [t for t in left if t.deployment is None]
     for target in striped(draft.state.definition_of(run), name, left)[:places]:
         now_reached = draft.state.stage(name).run
         assert now_reached is not None, "the stage is occupied"
@@ -421,11 +423,8 @@ def _cut_short(draft: Draft, stage: Stage, release: Release) -> bool:
 
 def _pass(draft: Draft, name: str, stage: Stage, release: Release, phase: Baking, *, is_good: bool) -> None:
     """The stage is free again. A bake that an override cut short makes nothing good [13]."""
-    for target in draft.state.targets_of(name) if is_good else ():
-        assert target.current is not None, "what bakes runs on every target"
-        others = tuple(g for g in target.good if g.digest != release.digest)
-        keep = draft.definition.keep_good
-        draft.put_target(replace(target, good=(target.current, *others)[: keep + 1]))
+    if is_good:
+        draft.put_goods(name, {t.name: _good(draft, t, release) for t in draft.state.targets_of(name)})
     run = draft.state.stage(name).run
     assert run is not None, "a passing release occupies its stage"
     watch = Watch(
@@ -443,16 +442,20 @@ def _pass(draft: Draft, name: str, stage: Stage, release: Release, phase: Baking
     draft.tell(release.id, "passed", f"{title(draft.definition, release)} passed {name}{took}.")
 
 
+def _good(draft: Draft, target: TargetState, release: Release) -> tuple[Installed, ...]:
+    """The versions a target may go back to, now that this one finished its bake there."""
+    assert target.current is not None, "what bakes runs on every target"
+    others = [g for g in target.good if g.digest != release.digest]
+    return (target.current, *others)[: draft.definition.keep_good + 1]
+
+
 def _heal(draft: Draft, name: str, release: Release) -> None:
     """What a newer release passed, later ones need not be suspected of any more [15]."""
-    draft.change(
-        lambda s: replace(
-            s,
-            bad=tuple(
-                replace(m, is_healed=True) if m.stage == name and m.sequence < release.sequence else m for m in s.bad
-            ),
-        )
+    bad = tuple(
+        replace(m, is_healed=True) if m.stage == name and m.sequence < release.sequence else m for m in draft.state.bad
     )
+    if bad != draft.state.bad:
+        draft.change(lambda s: replace(s, bad=bad))
 
 
 def _leave_if_cancelled(draft: Draft, name: str, run: StageRun, phase: Stopped) -> bool:

@@ -78,6 +78,7 @@ def fit(draft: Draft) -> bool:
         # Where no run is pinned to an older definition the targets stand as in the one in force.
         wanted = tuple(_wanted(state)) if state.pinned else places
         if tuple(map(_place, state.targets)) == wanted:
+            assert len(set(map(_name, state.targets))) == len(state.targets), "a target is there twice"
             return False
     known = {s.name: s for s in state.stages}
     stages = [known.get(s.name, StageState(name=s.name)) for s in state.definition.stages]

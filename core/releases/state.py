@@ -6,7 +6,7 @@ a release is blocked, or an alarm is unknown, is never stored: `blockers` and `a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -433,10 +433,13 @@ class PipelineState:
     """Freezes and windows that people were told are shut (`gate_news`); gates themselves are computed, never stored."""
     counter: int = 0
     """Numbers everything the core names: releases, deployments, requests."""
+    rest: tuple[object, ...] = field(default=(), compare=False, repr=False)
+    """What `core.releases.rest` knows of this very value; no part of what is alive, and never stored."""
 
     def release(self, release_id: str) -> Release | None:
         """The release of this id, if it is still remembered."""
-        for release in self.releases:
+        # Those that are asked for most are the newest.
+        for release in reversed(self.releases):
             if release.id == release_id:
                 return release
         return None
@@ -449,20 +452,43 @@ class PipelineState:
 
     def stage(self, name: str) -> StageState:
         """The state of a stage that exists."""
-        for stage in self.stages:
+        return self.stages[self.rank_of(name)]
+
+    def rank_of(self, name: str) -> int:
+        """Where a stage that exists stands: as defined, but for the moment in which a definition changes."""
+        rank = self.definition.ranks.get(name, 0)
+        if rank < len(self.stages) and self.stages[rank].name == name:
+            return rank
+        for other, stage in enumerate(self.stages):
             if stage.name == name:
-                return stage
+                return other
         raise LookupError(name)
 
     def target(self, name: str) -> TargetState:
         """The facts of a target that exists."""
-        for target in self.targets:
+        return self.targets[self.place_of(name)]
+
+    def place_of(self, name: str) -> int:
+        """Where a target that exists stands among all: as defined, but for the moment in which a definition changes."""
+        place = self.definition.place_of.get(name, 0)
+        if place < len(self.targets) and self.targets[place].name == name:
+            return place
+        for other, target in enumerate(self.targets):
             if target.name == name:
-                return target
+                return other
         raise LookupError(name)
 
     def targets_of(self, stage: str) -> tuple[TargetState, ...]:
-        """The targets of one stage, by name."""
+        """The targets of one stage, in order; those of a stage stand side by side."""
+        targets = self.targets
+        start, end = self.definition.spans.get(stage, (0, 0))
+        if (
+            0 < end <= len(targets)
+            and targets[start].stage == stage == targets[end - 1].stage
+            and (start == 0 or targets[start - 1].stage != stage)
+            and (end == len(targets) or targets[end].stage != stage)
+        ):
+            return targets[start:end]
         return tuple([t for t in self.targets if t.stage == stage])
 
     def reading(self, alarm: str) -> AlarmReading | None:

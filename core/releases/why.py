@@ -51,7 +51,7 @@ def why(state: PipelineState, world: World, now: datetime) -> tuple[ReleaseReaso
         if occupied.run is not None:
             found.append(_running(state, occupied.name, occupied.run, now))
     for release in state.releases:
-        for stage in state.definition.stages:
+        for stage in state.definition.stages if release.is_live else ():
             if not waits_at(state, release, stage):
                 continue
             reasons = blockers(state, release, stage, world, now)

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from company.life import START, Decide, Habits, Life, Limit
+from company.life import START, Habits, Life, Limit
 from company.running import Company, live_all
 from company.shapes import pipeline, plan, planned
+from company.watching import Decide
 from core.releases.decide import Decision, decide
 from core.releases.effects import StartDeployment
 from core.releases.events import AlarmReported, DeploymentSucceeded, Event
