@@ -22,7 +22,16 @@ from core.releases.bake import alarms_over, health
 from core.releases.blockers import holding_marks, is_half_made, waits_at
 from core.releases.pipeline import Alarm, Stage
 from core.releases.rollback import good_for
-from core.releases.state import ApprovalRequest, Change, Completed, Override, Pause, PipelineState, Release, Stopped
+from core.releases.state import (
+    ApprovalRequest,
+    Change,
+    Override,
+    Pause,
+    PipelineState,
+    Release,
+    Stopped,
+)
+from core.releases.statuses import Completed
 from core.releases.why import why
 from core.releases.world import World
 

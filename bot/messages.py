@@ -22,16 +22,12 @@ from core.releases.effects import Page, Tell
 from core.releases.pipeline import Alarm
 from core.releases.state import (
     ApprovalRequest,
-    Cancelled,
     Change,
-    Completed,
     OpenPage,
     PipelineState,
-    Rejected,
     Release,
-    RolledBack,
-    Superseded,
 )
+from core.releases.statuses import Cancelled, Completed, Rejected, RolledBack, Superseded
 from core.releases.world import World
 
 BUTTONS: Final = ("approve", "reject", "acknowledge", "pause", "retry", "lift", "override")

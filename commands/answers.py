@@ -17,7 +17,12 @@ from core.releases.alarms import alarm_state
 from core.releases.blockers import Blocker
 from core.releases.freezing import in_sight
 from core.releases.gates import concerns, what_is_frozen
-from core.releases.state import Completed, Pause, PipelineState, Release, RolledBack
+from core.releases.state import (
+    Pause,
+    PipelineState,
+    Release,
+)
+from core.releases.statuses import Completed, RolledBack
 from core.releases.why import ReleaseReasons, why
 from core.releases.words import place
 from core.releases.world import Freeze, World

@@ -14,21 +14,16 @@ from core.releases.blockers import waits_at
 from core.releases.pipeline import Stage
 from core.releases.state import (
     Baking,
-    Cancelled,
-    Completed,
     Deploying,
-    Live,
     PipelineState,
-    Rejected,
     Release,
-    RolledBack,
     RollingBack,
     StageRun,
     StageState,
     Stopped,
-    Superseded,
     Testing,
 )
+from core.releases.statuses import Cancelled, Completed, Live, Rejected, RolledBack, Superseded
 
 # None of these has a coloured twin among the emoji; each stands beside a word that says the same.
 PASSED, NOW, STANDS, BACK, WAITS, OVER = "✓", "▸", "■", "↶", "…", "–"

@@ -16,7 +16,7 @@ from company.shapes import Plan, plan, planned, watched_from_afar
 from company.tally import Tally
 from core.releases.pipeline import Pipeline
 
-A_LIFE = 500
+A_LIFE = 2_000
 """Deployments in one life, where nothing else is asked for."""
 MOST_SERVICES = 20_000
 AHEAD = 2

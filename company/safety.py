@@ -7,9 +7,10 @@ brackets are those of `docs/release-rules.md`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from core.ports import AlarmState
+from company.safety_alarms import of_alarm, of_spared
+from company.safety_readings import MOVING, covers, override_of, run_of, targets_under
 from core.releases.approvals import is_granted, scopes_of
 from core.releases.bake import health
 from core.releases.calendar import is_open
@@ -28,12 +29,11 @@ from core.releases.events import (
     ReconcileRequested,
     StageTestReported,
 )
-from core.releases.pipeline import OnAlarm, Pipeline, Scope, ScopeKind, Stage
+from core.releases.pipeline import Pipeline, Stage
 from core.releases.state import (
     Baking,
     Deploying,
     Installed,
-    Override,
     PipelineState,
     Release,
     RollingBack,
@@ -41,13 +41,9 @@ from core.releases.state import (
     Stopped,
     TargetState,
     Testing,
-    Watch,
 )
 from core.releases.why import why
 from core.releases.world import World
-
-MOVING = Deploying | Testing | Baking
-CLOCKS_DIFFER = timedelta(seconds=5)
 
 
 def problems(before: PipelineState, event: Event, decision: Decision, world: World, now: datetime) -> Iterator[str]:
@@ -63,8 +59,8 @@ def stepped(before: PipelineState, event: Event, decision: Decision, world: Worl
         if isinstance(effect, StartDeployment):
             yield from _start(before, event, after, effect, world, now)
     if isinstance(event, AlarmReported):
-        yield from _alarms(before, event, after, now)
-    yield from _spared(after, now)
+        yield from of_alarm(before, event, after, now)
+    yield from of_spared(after, now)
     if before.releases is not after.releases or before.targets is not after.targets:
         yield from _passing(before, after, now)
     if before.releases is not after.releases or before.bad is not after.bad or before.pauses is not after.pauses:
@@ -124,15 +120,15 @@ def _entry(
         passed_later = any(after.definition.follows(later, name) for later in release.passed)
         if name in after.definition.by_name and name not in release.passed and not passed_later:
             yield f"{who} without having passed {name} [1]"
-    if was is not None and not isinstance(was.phase, Stopped) and was == _run(after, stage.name):
+    if was is not None and not isinstance(was.phase, Stopped) and was == run_of(after, stage.name):
         yield f"{who}, which is occupied [2]"
     for target in before.targets_of(stage.name):
         if target.drift and target.drift == after.target(target.name).drift:
             yield f"{who} though {target.name} was changed outside [27]"
-    if _override(after, release, stage, now) is not None:
+    if override_of(after, release, stage, now) is not None:
         return
     for pause in after.pauses:
-        if _covers(pause.scope, stage) and (pause.until is None or pause.until > now):
+        if covers(pause.scope, stage) and (pause.until is None or pause.until > now):
             yield f"{who} in a pause [21]"
     for freeze in world.freezes:
         about = (not freeze.services or after.definition.service in freeze.services) and (
@@ -155,7 +151,7 @@ def _entry(
     for name in (*seen.red, *seen.unknown):
         defined = next((a.scope for a in after.definition.alarms if a.name == name), None)
         scope = defined or next(r.scope for r in after.alarms if r.name == name)
-        runs = any(t.current is not None for t in _targets_under(before, scope))
+        runs = any(t.current is not None for t in targets_under(before, scope))
         if runs and name != mended and not _mends_all(after, release, stage):
             yield f"{who} while {name} was in alarm or unknown [9, 10]"
 
@@ -192,122 +188,11 @@ def _back(
         yield f"{effect.target} goes back to {effect.what.version}, not to the newest other good version [13]"
     if leaving.is_one_way:
         yield f"{leaving.version} is one-way and was rolled back automatically [17]"
-    was = _run(before, effect.stage)
+    was = run_of(before, effect.stage)
     goes_on = was is not None and isinstance(was.phase, RollingBack) and was.phase.since == phase.since
     recent = old.rolled_back_at is not None and now - old.rolled_back_at < after.definition.rollback_guard
     if recent and not goes_on:
         yield f"{effect.target} is rolled back automatically for the second time within the guard [16]"
-
-
-# ---- alarms ---------------------------------------------------------------------------------------------------------
-
-
-def _alarms(before: PipelineState, event: AlarmReported, after: PipelineState, now: datetime) -> Iterator[str]:
-    if event.alarm_state is not AlarmState.ALARM:
-        return
-    reading = before.reading(event.alarm)
-    if reading is not None and (reading.firing or event.key in dict(reading.resolved)):
-        return
-    in_scope = []
-    covered = {s.name for s in before.stages if (d := before.stage_definition(s.name)) and _covers(event.scope, d)}
-    if not any(t.current is not None for t in before.targets if t.stage in covered):
-        # Nothing ever ran there: the alarm says nothing of what comes first, but nothing passes while it is red.
-        for name in covered:
-            run = _run(after, name)
-            if run is not None and isinstance(run.phase, MOVING) and event.alarm not in run.red_at_entry:
-                yield f"{name} forgets that {event.alarm} was red over nothing [9]"
-        return
-    for occupied in before.stages:
-        stage = before.stage_definition(occupied.name)
-        if stage is None or not _covers(event.scope, stage):
-            continue
-        run, watch = occupied.run, occupied.watch
-        entered_at = run.entered_at if run else watch.entered_at if watch else None
-        if entered_at and event.started_at and event.started_at < entered_at - CLOCKS_DIFFER:
-            continue
-        if run is not None:
-            if not _is_undecided(run) or event.alarm in run.red_at_entry:
-                continue
-            yield from _reacted(after, stage, run.release)
-            in_scope.append((stage.name, run.release))
-        elif watch is not None and now < watch.until and event.alarm not in watch.red_at_entry:
-            if stage.on_alarm is OnAlarm.ROLLBACK and _is_spared(after, event, stage, watch):
-                continue
-            if stage.on_alarm is OnAlarm.ROLLBACK:
-                yield from _reacted(after, stage, watch.release)
-            in_scope.append((stage.name, watch.release))
-    for name, release in in_scope:
-        digest = after.released(release).digest
-        if not any(mark.digest == digest for mark in after.bad):
-            yield f"{after.released(release).version} met an alarm in {name} and is not bad [8, 15]"
-        for further in before.stages:
-            run = further.run
-            if run is None or run.release != release or not before.definition.follows(further.name, name):
-                continue
-            if _is_undecided(run):
-                definition = before.stage_definition(further.name)
-                assert definition is not None
-                yield from _reacted(after, definition, release)
-
-
-def _is_undecided(run: StageRun) -> bool:
-    """What an alarm still takes back: it moves forward, or a part of it failed and nobody has decided yet."""
-    undecided = ("alarm", "target_failed", "test_failed", "test_errored")
-    return (
-        isinstance(run.phase, MOVING)
-        or (isinstance(run.phase, RollingBack) and run.phase.ends_in_stop)
-        or (isinstance(run.phase, Stopped) and run.phase.cause in undecided)
-    )
-
-
-def _is_spared(after: PipelineState, event: AlarmReported, stage: Stage, watch: Watch) -> bool:
-    """Whether a watched stage may wait: something younger goes back under the same alarm, or did a moment ago."""
-    kept = after.stage(stage.name).watch
-    if kept is None or event.alarm not in kept.spared:
-        return False
-    older = after.released(watch.release)
-    covered = {s.name for s in after.stages if (d := after.stage_definition(s.name)) and _covers(event.scope, d)}
-    going = [s.run for s in after.stages if s.name in covered and s.run and isinstance(s.run.phase, RollingBack)]
-    return kept.settles_at is not None or any(_is_younger(after.released(run.release), older) for run in going)
-
-
-def _is_younger(one: Release, other: Release) -> bool:
-    if one.ancestors is not None and other.version in one.ancestors:
-        return True
-    return one.sequence > other.sequence and not (other.ancestors is not None and one.version in other.ancestors)
-
-
-def _spared(after: PipelineState, now: datetime) -> Iterator[str]:
-    """What is spared is judged in time: it never waits for nothing [8]."""
-    for occupied in after.stages:
-        watch = occupied.watch
-        if watch is None:
-            continue
-        if not watch.spared and (watch.settles_at is not None or now >= watch.until):
-            yield f"the watch of {occupied.name} goes on though it is over [7]"
-        if watch.spared and watch.settles_at is not None and now >= watch.settles_at:
-            yield f"{occupied.name} is spared for longer than alarms need to settle [8]"
-        if watch.spared and watch.settles_at is None:
-            going = [s.run for s in after.stages if s.run is not None and isinstance(s.run.phase, RollingBack)]
-            older = after.released(watch.release)
-            if not any(_is_younger(after.released(run.release), older) for run in going):
-                yield f"{occupied.name} is spared, and nothing younger goes back [8]"
-
-
-def _reacted(after: PipelineState, stage: Stage, release: str) -> Iterator[str]:
-    run = _run(after, stage.name)
-    if (
-        run is not None
-        and run.release != release
-        and after.released(release).version in after.released(run.release).fixes
-    ):
-        return  # It stood still, and what mends it took over at once.
-    if run is None or run.release != release:
-        digest = after.released(release).digest
-        if any(t.current and t.current.digest == digest for t in after.targets_of(stage.name)):
-            yield f"{stage.name} did not react to the alarm [8]"
-    elif not isinstance(run.phase, RollingBack | Stopped):
-        yield f"{stage.name} goes on in alarm [8]"
 
 
 # ---- passing and leaving --------------------------------------------------------------------------------------------
@@ -336,8 +221,9 @@ def _passing(before: PipelineState, after: PipelineState, now: datetime) -> Iter
             was = next((t.good for t in before.targets if t.name == target.name), ())
         if target.good is was:
             continue
+        known_good = {g.digest for g in was}
         for good in target.good:
-            if good.digest in {g.digest for g in was}:
+            if good.digest in known_good:
                 continue
             bake = (target.stage, good.release)
             if bake not in judged:
@@ -352,17 +238,17 @@ def _passed(before: PipelineState, after: PipelineState, release: Release, name:
     if _finished_bake(before, after, name, release.id, now):
         return
     stage = after.definition.by_name.get(name)
-    run = _run(before, name)
+    run = run_of(before, name)
     was_baking = run is not None and run.release == release.id and isinstance(run.phase, MOVING)
     following = [s for s in after.definition.stages if name in s.after]
-    forced = any(_override(after, release, s, now) is not None for s in following)
+    forced = any(override_of(after, release, s, now) is not None for s in following)
     if stage is None or not was_baking or not forced or stage.is_one_box:
         yield f"{release.version} passed {name} without having finished its bake there [7, 23]"
 
 
 def _finished_bake(before: PipelineState, after: PipelineState, name: str, release: str, now: datetime) -> bool:
     """Whether a bake can be over at `now`, judged by what was known before; a stage without a bake need not begin."""
-    run = _run(before, name)
+    run = run_of(before, name)
     if run is None or run.release != release:
         # Entered and passed in one step: nothing was to be deployed, tested or baked.
         stage = after.definition.by_name.get(name)
@@ -420,7 +306,7 @@ def _superseded(before: PipelineState, event: Event, after: PipelineState, relea
         if s.run is not None
         and s.run.release == release.id
         and not isinstance(s.run.phase, Stopped)
-        and (isinstance(s.run.phase, MOVING) or _run(after, s.name) == s.run)
+        and (isinstance(s.run.phase, MOVING) or run_of(after, s.name) == s.run)
         and not (isinstance(event, DeploymentSucceeded) and isinstance(s.run.phase, Deploying) and s.run.phase.failed)
     ]
     waits = any(
@@ -463,38 +349,6 @@ def standing(after: PipelineState, world: World, now: datetime) -> Iterator[str]
             yield f"a reason for {found.release.version} should be gone already [25]"
     if (wake := next_wake(after, world, now)) is not None and wake <= now:
         yield "it wants to be woken in the past"
-
-
-# ---- small readings -------------------------------------------------------------------------------------------------
-
-
-def _run(state: PipelineState, name: str) -> StageRun | None:
-    return next((s.run for s in state.stages if s.name == name), None)
-
-
-def _covers(scope: Scope, stage: Stage) -> bool:
-    return (
-        scope.kind is ScopeKind.SERVICE
-        or (scope.kind is ScopeKind.GROUP and scope.name == stage.group)
-        or (scope.kind is ScopeKind.STAGE and scope.name == stage.name)
-        or (scope.kind is ScopeKind.TARGET and scope.name in {t.name for t in stage.targets})
-    )
-
-
-def _targets_under(state: PipelineState, scope: Scope) -> Iterator[TargetState]:
-    stages = {s.name for s in state.definition.stages if _covers(scope, s)}
-    for target in state.targets:
-        if target.stage in stages and (scope.kind is not ScopeKind.TARGET or target.name == scope.name):
-            yield target
-
-
-def _override(state: PipelineState, release: Release, stage: Stage, now: datetime) -> Override | None:
-    for override in state.overrides:
-        is_seconded = override.seconded_by is not None and override.seconded_by.id != override.by.id
-        is_about = override.release == release.id and override.stage == stage.name
-        if is_about and now < override.expires_at and (is_seconded or not stage.is_production):
-            return override
-    return None
 
 
 def _is_bad(state: PipelineState, installed: Installed, stage: str) -> bool:

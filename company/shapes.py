@@ -13,6 +13,7 @@ from core.releases.pipeline import (
     Alarm,
     ApprovalRule,
     Bake,
+    Batch,
     Group,
     OnAlarm,
     Pipeline,
@@ -27,8 +28,10 @@ from core.releases.world import Actor, PeopleGroup, Person, Team, Via, World
 T = TypeVar("T")
 
 HOUR = timedelta(hours=1)
-WAVES = ((30, (1, 3, 9)), (40, (1, 6, 18)), (30, (1, 12, 36)))
-"""How many targets the waves of a service have, and in how many percent of the services."""
+REGIONS = ((30, (1, 3)), (40, (1, 1, 3, 6)), (30, (1, 1, 3, 6, 14)))
+"""How many regions the waves of a service take in, and in how many percent of the services."""
+ZONES = "abc"
+"""A target in each zone of a region."""
 TRAFFIC = ((40, 600), (40, 6_000), (20, 60_000))
 """Requests a minute of all customers of a service, and in how many percent of the services."""
 ONE_BOX_PERCENT = 2
@@ -52,7 +55,9 @@ class Plan:
 def plan(seed: str, number: int) -> Plan:
     """The service of this number in the company of this seed."""
     chance = Chance(f"{seed}/{number}/shape")
-    line = pipeline(f"service-{number}", _weighted(chance, WAVES), is_approved=chance.once_in(0.5))
+    regions = _weighted(chance, REGIONS)
+    waves = tuple(count * len(ZONES) for count in regions)
+    line = pipeline(f"service-{number}", waves, gamma=sum(regions), is_approved=chance.once_in(0.5))
     return planned(line, _weighted(chance, TRAFFIC))
 
 
@@ -61,8 +66,11 @@ def planned(line: Pipeline, requests: int) -> Plan:
     return Plan(line, world_of(line), _customers(line, requests), _rehearsed(line))
 
 
-def pipeline(name: str, waves: tuple[int, ...], *, is_approved: bool) -> Pipeline:
-    """The careful line: beta, gamma, a one-box and waves that grow, each watched by an alarm of its own."""
+def pipeline(name: str, waves: tuple[int, ...], *, is_approved: bool, gamma: int = 1) -> Pipeline:
+    """The careful line: beta, gamma, a one-box and waves that grow, each watched by an alarm of its own.
+
+    `waves` and `gamma` are counts of targets; those of gamma, where nobody is served, are deployed to all at once.
+    """
     stages = [
         Stage(
             name="beta",
@@ -73,7 +81,8 @@ def pipeline(name: str, waves: tuple[int, ...], *, is_approved: bool) -> Pipelin
         ),
         Stage(
             name="gamma",
-            targets=(Target(name="gamma"),),
+            targets=tuple(Target(name="gamma" if gamma == 1 else f"gamma-{n + 1}") for n in range(gamma)),
+            batch=Batch(forward_percent=100, back_percent=100, healthy_percent=0),
             after=("beta",),
             tests=(StageTest(name="rehearsal", uses="command"),),
             bake=_bake(HOUR / 4),
@@ -101,7 +110,7 @@ def pipeline(name: str, waves: tuple[int, ...], *, is_approved: bool) -> Pipelin
 
 
 def _production(name: str, after: str, count: int, bake: Bake, *, is_one_box: bool = False) -> Stage:
-    targets = tuple(Target(name=f"{name}-{n + 1}", zone="abc"[n % 3]) for n in range(count))
+    targets = tuple(Target(name=f"{name}-{n + 1}", zone=ZONES[n % len(ZONES)]) for n in range(count))
     return Stage(
         name=name,
         targets=targets,

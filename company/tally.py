@@ -21,6 +21,10 @@ class Tally:
     back: int = 0
     """Of those, the ones that took a target back."""
     events: int = 0
+    looks: int = 0
+    """Steps after which it was looked at how every release stands."""
+    again: int = 0
+    """Steps that were decided a second time."""
     versions: int = 0
     virtual_seconds: int = 0
     violations: int = 0
@@ -51,7 +55,8 @@ class Tally:
     def add(self, other: Tally) -> None:
         """Take another one's counts in."""
         for name in (
-            "services", "deployments", "back", "events", "versions", "virtual_seconds", "violations", "bad_changes",
+            "services", "deployments", "back", "events", "looks", "again", "versions", "virtual_seconds", "violations",
+            "bad_changes",
             "reached", "false_alarms", "exposure", "asked",
         ):  # fmt: skip
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -81,6 +86,7 @@ class Tally:
             "services": self.services,
             "versions": self.versions,
             "events": self.events,
+            "checked": {"steps": self.events, "standing": self.looks, "decided_again": self.again},
             "virtual_days": self.virtual_seconds // 86_400,
             "arrived": len(self.lead_seconds),
             "lead_seconds_p50": self.lead(50),

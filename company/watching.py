@@ -36,6 +36,9 @@ class Watching:
         """What is unsafe about a step, one sentence each."""
         yield from stepped(before, event, decision, world, now)
         if self._tally.events % LOOK_EVERY == 0:
+            self._tally.looks += 1
             yield from standing(decision.state, world, now)
-        if self._tally.events % DECIDE_AGAIN_EVERY == 0 and decision != self._decide(shaken(before), event, world, now):
-            yield "what was at rest was not: looked at whole it comes to something else"
+        if self._tally.events % DECIDE_AGAIN_EVERY == 0:
+            self._tally.again += 1
+            if decision != self._decide(shaken(before), event, world, now):
+                yield "what was at rest was not: looked at whole it comes to something else"

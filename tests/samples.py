@@ -28,7 +28,6 @@ from core.releases.state import (
     BadMark,
     Baking,
     Change,
-    Completed,
     Deploying,
     Deployment,
     Installed,
@@ -36,22 +35,20 @@ from core.releases.state import (
     Override,
     Pause,
     PipelineState,
-    Rejected,
     Release,
-    RolledBack,
     RollingBack,
     StagePhase,
     StageRun,
     StageState,
     StopCause,
     Stopped,
-    Superseded,
     TargetState,
     Testing,
     TestRun,
     Vote,
     Watch,
 )
+from core.releases.statuses import Completed, Rejected, RolledBack, Superseded
 from core.releases.world import ANDON, Actor, PeopleGroup, Person, Team, Via, World
 
 NOW = datetime(2026, 3, 2, 14, 0, tzinfo=UTC)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from core.releases.copies import quick
 from core.releases.pipeline import ApprovalRule, Pipeline, Scope, ScopeKind, Stage
 from core.releases.state import ApprovalRequest, PipelineState, Release, Vote
 from core.releases.words import listed
@@ -41,6 +42,7 @@ def running_digests(state: PipelineState, scope: Scope, except_digest: str) -> f
     )
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Contributors:
     """Everyone behind the changes between what runs and what would: known people, and identities nobody can place.

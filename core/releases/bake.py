@@ -12,7 +12,7 @@ from typing import assert_never
 
 from core.ports import AlarmState
 from core.releases.alarms import alarm_state, becomes_unknown_at, reading_state, unknown_from
-from core.releases.copies import replace
+from core.releases.copies import quick, replace
 from core.releases.pipeline import Alarm, Pipeline, Scope, ScopeKind, Stage
 from core.releases.state import AlarmReading, Baking, PipelineState, StageRun, StageState
 from core.releases.world import World
@@ -112,6 +112,7 @@ def _credit(state: PipelineState, world: World, occupied: StageState, until: dat
     return replace(occupied, run=replace(run, phase=phase))
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Missing:
     """What a bake still lacks; all of it empty means that it is done."""

@@ -12,6 +12,7 @@ from typing import assert_never
 from core.releases import gates
 from core.releases.approvals import eligible, is_granted, scopes_of, valid_votes
 from core.releases.bake import covers, has_anything_running, health
+from core.releases.copies import quick
 from core.releases.pipeline import ApprovalRule, Order, Pipeline, Scope, Stage
 from core.releases.state import (
     ApprovalRequest,
@@ -29,6 +30,7 @@ from core.releases.words import duration, listed, place
 from core.releases.world import World
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Blocker:
     """One reason: `sentence` says what, `who` can clear it (people's words), `clears_at` when it goes by itself."""

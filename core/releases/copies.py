@@ -1,8 +1,8 @@
-"""`replace` for frozen values with slots: what `dataclasses.replace` does, at a tenth of its price.
+"""`replace` for frozen values with slots, `quick` for those often made: what dataclasses do, at a third of the price.
 
-A decision makes dozens of such copies, and every acknowledgement waits for one. The slots are copied as they are, past
-`__init__`: a copy of a whole value is whole. What copies is written out for each class when it is first needed, as
-dataclasses write their own methods.
+A decision makes dozens of such values, and every acknowledgement waits for one. The slots are copied as they are, past
+`__init__`: a copy of a whole value is whole. What copies or makes a value is written out for its class, as dataclasses
+write their own methods, but for one thing: it writes the slots themselves, where theirs go by way of `object`.
 """
 
 from __future__ import annotations
@@ -42,6 +42,26 @@ def writers(of: type) -> dict[str, Put]:
 
 
 _KNOWN: dict[type, Shape] = {}
+
+
+def quick(of: type[T]) -> type[T]:
+    """A frozen dataclass with slots, above whose own decorator this one stands, made in a third of the time."""
+    fields = dataclasses.fields(of)  # type: ignore[arg-type]
+    made: dict[str, Any] = {f"put_{field.name}": getattr(of, field.name).__set__ for field in fields}
+    made |= {f"usual_{field.name}": field.default for field in fields}
+    takes = {True: ["*"], False: ["self"]}
+    for field in fields:
+        assert field.default_factory is dataclasses.MISSING, f"{of.__name__}.{field.name} makes its own default"
+        usual = "" if field.default is dataclasses.MISSING else f"=usual_{field.name}"
+        takes[bool(field.kw_only)].append(f"{field.name}{usual}")
+    lines = [f"def __init__({', '.join(takes[False] + (takes[True] if len(takes[True]) > 1 else []))}):"]
+    lines += [f"    put_{field.name}(self, {field.name})" for field in fields]
+    lines += ["    self.__post_init__()"] if hasattr(of, "__post_init__") else []
+    exec("\n".join([*lines, "    return None"]), made)  # noqa: S102
+    made["__init__"].__qualname__ = f"{of.__qualname__}.__init__"
+    made["__init__"].__annotations__ = of.__init__.__annotations__
+    of.__init__ = made["__init__"]  # type: ignore[method-assign]
+    return of
 
 
 def _shape(of: type) -> Shape:

@@ -48,7 +48,7 @@ from core.releases.asked import (
     standing_still,
 )
 from core.releases.bake import credited, next_look
-from core.releases.copies import replace
+from core.releases.copies import quick, replace
 from core.releases.draft import Draft
 from core.releases.effects import Effect, Page
 from core.releases.events import (
@@ -93,6 +93,7 @@ REMIND_EVERY_DAYS = 1
 RELEASES_REMEMBERED = 8
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What becomes true and what must be done: `answer` for the person who asked, `reasons` for everybody."""
@@ -238,7 +239,7 @@ def _advances(draft: Draft, name: str, run: StageRun) -> bool:
 
 def _is_asking_due(draft: Draft) -> bool:
     """Whether an open request may have become void: what it is bound to changed, or its time is over."""
-    changed_at = max(draft.rest_at, draft.releases_at, draft.running_at)
+    changed_at = max(draft.rest_at, draft.releases_at, draft.appeared_at)
     return draft.is_due("void requests", changed_at) or any(draft.now >= r.expires_at for r in draft.state.approvals)
 
 

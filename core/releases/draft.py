@@ -19,7 +19,6 @@ from core.releases.state import (
     Baking,
     Deployment,
     Installed,
-    Live,
     OpenPage,
     PipelineState,
     Release,
@@ -28,6 +27,7 @@ from core.releases.state import (
     StageState,
     TargetState,
 )
+from core.releases.statuses import Live
 from core.releases.world import World
 
 T = TypeVar("T")
@@ -64,6 +64,8 @@ class Draft:
         """Who occupies a stage, or is watched in one."""
         self.running_at = 0
         """What runs on a target, may be put back there, or is not being deployed any more."""
+        self.appeared_at = 0
+        """What had not been running in a stage."""
         self.rest_at = 0
         """Anything else: whatever depends on anything has to be looked at again."""
 
@@ -227,6 +229,10 @@ class Draft:
         self._put("targets", (*targets[:place], target, *targets[place + 1 :]))
         if target.current is not before.current or target.good is not before.good or target.deployment is None:
             self.running_at = self.changes
+            # What runs in a stage already on another target is replaced there, and part of what approvals are bound to.
+            known = [t.current for t in self.state.targets_of(target.stage) if t.name != target.name]
+            if target.current is not before.current and target.current not in known:
+                self.appeared_at = self.changes
         # How far a deployment has come moves nothing; its beginning and its end do.
         is_under_way = target.deployment is not None and before.deployment is not None
         if not is_under_way or target.is_mixed != before.is_mixed or self.running_at == self.changes:

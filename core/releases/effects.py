@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_never
 
+from core.releases.copies import quick
 from core.releases.state import Installed
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartDeployment:
     """Give `what` to a target. Answered by DeploymentStarted, …Failed or …Lost; the key is the deployment's."""
@@ -30,6 +32,7 @@ class StartDeployment:
     timeout: timedelta
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FollowDeployment:
     """Look how a deployment stands until it has ended, and report what it comes to."""
@@ -82,6 +85,7 @@ class RunStageTest:
     digest: str
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshCard:
     """Draw a release's card as it is when this is delivered; older ones in the lane are skipped."""
@@ -92,6 +96,7 @@ class RefreshCard:
     """Terminal states and questions do not wait for the debounce."""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tell:
     """A sentence in a release's thread (or, with no release, in the channel): a fact of that moment, never edited.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core.ports import AlarmState, TestOutcome
+from core.releases.copies import quick
 from core.releases.pipeline import SERVICE, Pipeline, Scope
 from core.releases.state import Change
 from core.releases.world import ANDON, Actor
@@ -48,6 +49,7 @@ class ReleaseAnnounced:
     is_one_way: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnouncementFailed:
     """A build was meant for this pipeline and could not become a release; `sentence` says why and what would help."""
@@ -78,6 +80,7 @@ class DeploymentProgressed:
     waits: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentSucceeded:
     """The target runs it. `output` is what its deployment printed, if that is to be shown."""
@@ -86,6 +89,7 @@ class DeploymentSucceeded:
     output: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentFailed:
     """The world said no. `nothing_begun` if the deployer refused before touching the target."""
@@ -134,6 +138,7 @@ class StageTestReported:
     output: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmReported:
     """One alert of one alarm, or one reading of a canary [8–10].
@@ -157,6 +162,7 @@ class AlarmReported:
     runbook: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeartbeatHeard:
     """The watchdog of an alarm's source was heard: silence means ok, for a while [10]."""

@@ -34,12 +34,12 @@ from core.releases.state import (
     StageRun,
     StopCause,
     Stopped,
-    Superseded,
     TargetState,
     Testing,
     TestRun,
     Watch,
 )
+from core.releases.statuses import Superseded
 from core.releases.words import duration, listed, place, title
 
 
@@ -278,17 +278,15 @@ def _deploy(draft: Draft, name: str, run: StageRun, phase: Deploying) -> bool:
             return True
         return False
     places = at_once_forward(stage, len(targets)) - len(in_flight)
-    moved = False
-    if places <= 0:
-        return False
     left = [t for t in left if t.deployment is None]
-    for target in striped(draft.state.definition_of(run), name, left)[:places]:
-        now_reached = draft.state.stage(name).run
-        assert now_reached is not None, "the stage is occupied"
-        draft.put_run(name, replace(now_reached, reached=(*now_reached.reached, target.name)))
-        draft.start(stage, target, release.installed, is_rollback=False, is_automatic=True)
-        moved = True
-    return moved
+    if places <= 0 or not left:
+        return False
+    begun = striped(draft.state.definition_of(run), name, left)[:places]
+    draft.put_run(name, replace(run, reached=(*run.reached, *[target.name for target in begun])))
+    what = release.installed
+    for target in begun:
+        draft.start(stage, target, what, is_rollback=False, is_automatic=True)
+    return True
 
 
 def _runs(target: TargetState, release: Release) -> bool:

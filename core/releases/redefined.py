@@ -11,7 +11,8 @@ from core.releases.difference import Changed, difference
 from core.releases.draft import Draft
 from core.releases.events import DefinitionApplied
 from core.releases.pipeline import Pipeline
-from core.releases.state import Completed, PipelineState, StageState, Stopped, TargetState
+from core.releases.state import PipelineState, StageState, Stopped, TargetState
+from core.releases.statuses import Completed
 from core.releases.words import listed, title
 from core.releases.world import ANDON, Actor, World
 

@@ -18,13 +18,13 @@ from core.releases.state import (
     Installed,
     PipelineState,
     Release,
-    RolledBack,
     RollingBack,
     StageRun,
     StopCause,
     Stopped,
     TargetState,
 )
+from core.releases.statuses import RolledBack
 from core.releases.words import duration, listed, title
 from core.releases.world import ANDON, Actor
 

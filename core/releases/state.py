@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
+from core.releases.copies import quick
 from core.releases.pipeline import SERVICE, Pipeline, Scope, Stage
+from core.releases.statuses import LIVE, Live, ReleaseStatus
 from core.releases.world import Actor
 
 
@@ -25,6 +27,7 @@ class Change:
     url: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Installed:
     """A version on (or for) a target, with all that is needed to put it back."""
@@ -37,65 +40,6 @@ class Installed:
 
 
 # ---- releases -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """On its way, or waiting to be."""
-
-    kind: Literal["live"] = "live"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Superseded:
-    """A newer release took its place [3]."""
-
-    by: str
-    at: datetime
-    kind: Literal["superseded"] = "superseded"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejected:
-    """Somebody who may approve said no."""
-
-    by: Actor
-    scope: str
-    reason: str
-    at: datetime
-    kind: Literal["rejected"] = "rejected"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cancelled:
-    """A person took it off the line."""
-
-    by: Actor
-    reason: str
-    at: datetime
-    kind: Literal["cancelled"] = "cancelled"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RolledBack:
-    """It was rolled back in a stage and is bad from there on [15]; `also` are stages that were back before."""
-
-    stage: str
-    reason: str
-    at: datetime
-    also: tuple[str, ...] = ()
-    kind: Literal["rolled_back"] = "rolled_back"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Completed:
-    """It passed every stage."""
-
-    at: datetime
-    kind: Literal["completed"] = "completed"
-
-
-ReleaseStatus = Live | Superseded | Rejected | Cancelled | RolledBack | Completed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +70,7 @@ class Release:
     """`promote … to STAGE`: goes on by itself up to there, then waits for a person."""
     picked: tuple[str, ...] = ()
     """Stages a person picked it for, where the order is manual."""
-    status: ReleaseStatus = Live()
+    status: ReleaseStatus = LIVE
 
     @property
     def is_live(self) -> bool:
@@ -190,6 +134,7 @@ class Testing:
     kind: Literal["testing"] = "testing"
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baking:
     """Time and evidence are gathered. `credited` is bake time proper: neither blind nor down [7]."""
@@ -245,6 +190,7 @@ class RollingBack:
 StagePhase = Deploying | Testing | Baking | Stopped | RollingBack
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageRun:
     """One release in one stage, pinned to the definition it entered under [4]."""
@@ -260,6 +206,7 @@ class StageRun:
     """Targets on which a deployment of this release was begun."""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
     """A stage that was passed, but can still roll back [7]."""
@@ -275,6 +222,7 @@ class Watch:
     """When the spared are judged: no younger release goes back any more, and alarms were given time to settle."""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
     """One attempt on one target. `phase` is requested, running, unknown or cancelling."""

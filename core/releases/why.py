@@ -9,6 +9,7 @@ from typing import assert_never
 from core.releases import gates
 from core.releases.bake import credited, missing
 from core.releases.blockers import Blocker, blockers, is_half_made, leader, waits_at
+from core.releases.copies import quick
 from core.releases.pipeline import Stage
 from core.releases.state import (
     Baking,
@@ -28,6 +29,7 @@ LOOKS_AHEAD = 50
 """Gates that shut again before another has opened; after so many nobody can tell when it moves."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ReleaseReasons:
     """One release at one stage: what happens there, and what it waits for. `doing` is empty while it only waits.

@@ -15,7 +15,7 @@ from core.releases.events import (
     Event,
     StageTestReported,
 )
-from core.releases.state import RolledBack
+from core.releases.statuses import RolledBack
 from tests.core.line import Line
 from tests.core.test_rule_failures import in_tests
 from tests.core.test_seldom import key_of

@@ -8,7 +8,11 @@ from core.releases.asked.naming import reason_given
 from core.releases.copies import replace
 from core.releases.draft import Draft
 from core.releases.events import ApproveRequested, RejectRequested
-from core.releases.state import ApprovalRequest, Rejected, Vote
+from core.releases.state import (
+    ApprovalRequest,
+    Vote,
+)
+from core.releases.statuses import Rejected
 from core.releases.words import listed, place, title
 from core.releases.world import Actor
 

@@ -10,7 +10,14 @@ from core.releases.copies import replace
 from core.releases.draft import Draft
 from core.releases.events import LiftRequested, OverrideRequested
 from core.releases.pipeline import Stage
-from core.releases.state import Baking, Live, Override, Release, RolledBack, RollingBack, StageRun
+from core.releases.state import (
+    Baking,
+    Override,
+    Release,
+    RollingBack,
+    StageRun,
+)
+from core.releases.statuses import Live, RolledBack
 from core.releases.words import duration, listed, nearest, title
 
 

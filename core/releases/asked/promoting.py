@@ -16,19 +16,14 @@ from core.releases.events import PromoteRequested
 from core.releases.pipeline import Order, Stage
 from core.releases.state import (
     Baking,
-    Cancelled,
-    Completed,
     Deploying,
-    Live,
-    Rejected,
     Release,
-    RolledBack,
     RollingBack,
     StageRun,
     Stopped,
-    Superseded,
     Testing,
 )
+from core.releases.statuses import Cancelled, Completed, Live, Rejected, RolledBack, Superseded
 from core.releases.why import moves_at
 from core.releases.words import clock, duration, listed, place, title
 from core.releases.world import Actor

@@ -12,7 +12,15 @@ from core.releases.copies import replace
 from core.releases.draft import Draft
 from core.releases.events import AcknowledgeRequested, CancelRequested, RetryRequested
 from core.releases.pipeline import Stage
-from core.releases.state import Cancelled, Deploying, Release, RollingBack, StageRun, StopCause, Stopped
+from core.releases.state import (
+    Deploying,
+    Release,
+    RollingBack,
+    StageRun,
+    StopCause,
+    Stopped,
+)
+from core.releases.statuses import Cancelled
 from core.releases.words import listed, nearest, title
 
 
