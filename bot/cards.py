@@ -100,6 +100,14 @@ class RedAlarm:
 
 
 @dataclass(frozen=True, slots=True)
+class RedBefore:
+    """Alarms that were red when it entered a stage, and count again once they have been ok [9]."""
+
+    stage: str
+    alarms: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NoWayBack:
     """Targets of a stage that have nothing to go back to."""
 
@@ -123,6 +131,7 @@ class CardView:
     changes: tuple[Change, ...]
     more_changes: int
     red: tuple[RedAlarm, ...]
+    red_before: tuple[RedBefore, ...]
     unknown: tuple[str, ...]
     silent: tuple[str, ...]
     pauses: tuple[Pause, ...]
@@ -176,6 +185,7 @@ def view(state: PipelineState, release: Release, world: World, now: datetime, li
         changes=release.changes[:CHANGES_SHOWN],
         more_changes=len(release.changes) - CHANGES_SHOWN,
         red=_red(state, now) if is_under_way else (),
+        red_before=_red_before(state, release),
         unknown=_unknown(state, here, now) if is_under_way else (),
         silent=_silent(state, here, now) if is_under_way else (),
         pauses=pauses,
@@ -322,6 +332,16 @@ def _red(state: PipelineState, now: datetime) -> tuple[RedAlarm, ...]:
                 )
             )
     return tuple(shown)
+
+
+def _red_before(state: PipelineState, release: Release) -> tuple[RedBefore, ...]:
+    """Where it is, or is watched, though alarms were red when it entered."""
+    found = []
+    for stage in state.stages:
+        for here in (stage.run, stage.watch):
+            if here is not None and here.release == release.id and here.red_at_entry:
+                found.append(RedBefore(stage.name, here.red_at_entry))
+    return tuple(found)
 
 
 def _red_over(state: PipelineState, stage: Stage, now: datetime) -> tuple[str, ...]:

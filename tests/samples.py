@@ -7,8 +7,9 @@ Ann's 1.4.2 is on its way. Eve and Carol may approve, Carol owns, Dora is on cal
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
+from core.releases.calendar import ALL_DAYS, Calendar, Span
 from core.releases.pipeline import (
     Alarm,
     ApprovalRule,
@@ -49,7 +50,7 @@ from core.releases.state import (
     Watch,
 )
 from core.releases.statuses import Completed, Rejected, RolledBack, Superseded
-from core.releases.world import ANDON, Actor, PeopleGroup, Person, Team, Via, World
+from core.releases.world import ANDON, Actor, Freeze, PeopleGroup, Person, Team, Via, World
 
 NOW = datetime(2026, 3, 2, 14, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -408,6 +409,61 @@ def nowhere_to_go_back() -> PipelineState:
     return replace(state, targets=tuple(replace(t, good=()) for t in state.targets))
 
 
+def frozen() -> PipelineState:
+    """Approved and next in the line, but Carol froze production (`WORLDS`)."""
+    return approved()
+
+
+def frozen_for_good() -> PipelineState:
+    """The same under a freeze of everything, to which nobody gave an end."""
+    return approved()
+
+
+def outside_its_window() -> PipelineState:
+    """Approved, on a Monday afternoon; production is entered in the mornings."""
+    state = approved()
+    group = replace(state.definition.groups[0], windows=("mornings",))
+    return replace(state, definition=replace(state.definition, groups=(group,)))
+
+
+def half_overridden() -> PipelineState:
+    """Carol would let it past the freeze into one-box; a second person is waited for."""
+    override = Override(
+        id="o4",
+        release="r2",
+        stage="one-box",
+        by=CAROL,
+        reason="the fix for the outage",
+        at=NOW - MINUTE,
+        expires_at=NOW + 23 * HOUR,
+    )
+    return replace(frozen(), overrides=(override,))
+
+
+def forced_in_red() -> PipelineState:
+    """Carol and Bob let it into one-box while orders-5xx was red; it bakes there, and the alarm is red still."""
+    override = replace(overridden().overrides[0], stage="one-box")
+    state = replace(baking(), overrides=(override,), alarms=red().alarms)
+    let_in = [
+        replace(s, run=replace(s.run, override="o4", red_at_entry=("orders-5xx",))) if s.run is not None else s
+        for s in state.stages
+    ]
+    return replace(state, stages=tuple(let_in))
+
+
+MORNINGS = Calendar("mornings", "Europe/Berlin", (Span(ALL_DAYS[:5], time(9), time(12)),), ())
+FREEZE = Freeze("sale", NOW - HOUR, NOW + 40 * HOUR, "the spring sale", scopes=frozenset({"production"}), by=CAROL)
+WORLDS = {
+    "frozen": replace(WORLD, freezes=(FREEZE,)),
+    "half_overridden": replace(WORLD, freezes=(FREEZE,)),
+    "frozen_for_good": replace(
+        WORLD, freezes=(Freeze("everything", NOW - HOUR, None, "the payment provider is down", by=EVE),)
+    ),
+    "outside_its_window": replace(WORLD, calendars={"mornings": MORNINGS}),
+}
+"""What is true of the organisation at a moment; nothing special at the others."""
+
+
 HOSTILE = {
     "quotes": "\"double\" 'single' “typographic” `back` \\ {{ 7*7 }} {% raw %}",
     "channel": "<!channel> <!here> <@U0ANN> <!subteam^S0ONCALL> &lt;!channel&gt; <https://evil.example|click>",
@@ -473,5 +529,10 @@ MOMENTS = {
     "superseded": superseded,
     "completed": completed,
     "nowhere_to_go_back": nowhere_to_go_back,
+    "frozen": frozen,
+    "frozen_for_good": frozen_for_good,
+    "outside_its_window": outside_its_window,
+    "half_overridden": half_overridden,
+    "forced_in_red": forced_in_red,
 }
 """Every moment, by name; the release looked at is always `r2`."""

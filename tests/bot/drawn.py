@@ -57,8 +57,13 @@ def as_json(message: Message) -> dict[str, Any]:
     return {"text": message.text, "blocks": message.blocks}
 
 
-def _card(state: PipelineState, text: str) -> dict[str, Any]:
-    return as_json(card(state, state.released("r2"), WORLD, NOW, Links(page="https://andon.example/r2")))
+def _card(moment: str) -> Draw:
+    def draw(state: PipelineState, text: str) -> dict[str, Any]:
+        del text
+        world = samples.WORLDS.get(moment, WORLD)
+        return as_json(card(state, state.released("r2"), world, NOW, Links(page="https://andon.example/r2")))
+
+    return draw
 
 
 def _decided(state: PipelineState, text: str) -> dict[str, Any]:
@@ -84,7 +89,7 @@ def _modal(verb: str, subject: str = "") -> Draw:
 
 
 SAMPLES = (
-    *(Sample("card", moment, _card) for moment in MOMENTS),
+    *(Sample("card", moment, _card(moment)) for moment in MOMENTS),
     Sample("told", "baking", _tell()),
     Sample(
         "told", "red", _tell("acknowledge", "pause", "rollback", subject="wave-1", asks=("payments-oncall", "carol"))
