@@ -2,7 +2,7 @@
 
 An alarm is red while any of its alerts fires. An alert is told apart by the source's `key`, its episodes by when they
 began; episodes of one alert follow one another. So of every alert only the newest start that fired and the newest
-that is over need to be known, and messages may come twice, late and in any order: an episode that is over does not
+that is over need to be known, and messages may come twice, late and in any order [28]: an episode that is over does not
 fire again, and a word about an older episode says nothing about a newer one. Where a source sends no starts, messages
 count in the order in which they arrive.
 """

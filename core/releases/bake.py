@@ -1,7 +1,8 @@
 """Bake time and evidence [7]: what counts, what is still missing, and when it may be over.
 
 Bake time is credited event by event: the time since the last look, less what Andon was down (outages the world records,
-and the moments after the last recorded sign of life), less what its alarms were unknown. Nothing here reads a clock.
+and the moments after the last recorded sign of life), less what its alarms were unknown [10]. Nothing here reads a
+clock.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ Theory of operation
    comes first, because the event may end what the credit rests on: a reading that turns unknown
    ends it from now on only.
 2. *Apply.* One function for each event writes down what it says. A person's command that cannot apply raises
-   `CommandRefused`, and nothing has changed. A machine's stale or repeated report changes nothing, without a word.
+   `CommandRefused` [24], and nothing has changed. A machine's stale or repeated report changes nothing, without a word.
 3. *Settle.* What follows by itself is done to a fixed point: runs advance (`progress`, `rollback`), void requests are
    dropped, the next release enters each stage if `blockers` finds nothing. Gates are looked at only here, in the
    transaction that starts the deployment.
@@ -244,7 +244,7 @@ def _is_asking_due(draft: Draft) -> bool:
 
 
 def _let_time_pass(draft: Draft) -> None:
-    """Drop what has run out, each with a word: pauses, overrides, watches."""
+    """Drop what has run out, each with a word: pauses, overrides, watches; ask daily about pauses without end [21]."""
     now = draft.now
     for pause in draft.state.pauses:
         if pause.until is not None and now >= pause.until:

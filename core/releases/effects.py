@@ -1,7 +1,7 @@
 """What must be done: data, written with the state in one transaction, delivered at least once by `bot/`.
 
 Each effect has a deterministic `key`, by which the other side can tell a repeat, and belongs to a lane: effects of one
-lane are delivered in order, one at a time.
+lane are delivered in order, one at a time. No decision waits for a message to arrive [29].
 """
 
 from __future__ import annotations

@@ -232,6 +232,7 @@ def _left_mixed(target: TargetState, at: Deployment) -> TargetState:
 def _deployment_ended_badly(
     draft: Draft, stage: Stage, target: TargetState, at: Deployment, reason: str, *, untouched: bool
 ) -> None:
+    """It goes back alone, or with its siblings, or the others end first: then the stage stands still [12]."""
     run = draft.state.stage(stage.name).run
     assert run is not None, "a stage that is deployed to is occupied"
     release = draft.state.released(run.release)
