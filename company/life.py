@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from company.chance import Chance
@@ -25,8 +25,6 @@ from core.releases.effects import CancelDeployment, ObserveTarget, RunStageTest,
 from core.releases.events import Event, TimePassed
 from core.releases.state import Baking, PipelineState, RollingBack, Stopped
 
-START = datetime(2024, 1, 1, 8, tzinfo=UTC)
-"""A Monday, eight o'clock."""
 SECOND = timedelta(seconds=1)
 DAY = 86_400
 STILL = 180 * DAY
@@ -44,6 +42,10 @@ class Habits:
     blind_days: int = 120
     """Between the times at which the monitoring itself is down."""
     pause_days: int = 45
+    stop_days: int = 150
+    """Between the times at which an administrator stops everything for a while."""
+    override_share: float = 0.5
+    """Of the versions that mend something and are held by hours or freezes, those that two people let through."""
     by_hand_days: int = 90
     """Between the times at which somebody changes a target outside Andon."""
     flaky_share: float = 0.01
@@ -75,7 +77,8 @@ class Life:
         self.tally = Tally(services=1)
         self.state = new_pipeline(plan.pipeline)
         self.clock = 0
-        self.now = START
+        self.start = self.now = plan.start
+        self.world = plan.world
         self.moved_at = 0
         self.is_over = False
         self._decide = decide
@@ -121,7 +124,7 @@ class Life:
     def _moves_to(self, second: int) -> None:
         if second != self.clock:
             self.clock = second
-            self.now = START + second * SECOND
+            self.now = self.start + second * SECOND
 
     def later(self, seconds: int, act: Callable[..., object], *about: object) -> None:
         """Something happens in so many seconds."""
@@ -138,7 +141,7 @@ class Life:
         """Decide an event and do what follows; False if a person was refused."""
         before = self.state
         try:
-            decision = self._decide(before, event, self.plan.world, self.now)
+            decision = self._decide(before, event, self.world, self.now)
         except CommandRefused:
             self.tally.faults["refused"] += 1
             return False
@@ -147,11 +150,11 @@ class Life:
             self.is_over = True
             return False
         self.tally.events += 1
-        for sentence in self._watching.step(before, event, decision, self.plan.world, self.now):
+        for sentence in self._watching.step(before, event, decision, self.world, self.now):
             self.violated(sentence)
         after = self.state = decision.state
-        wake = next_wake(after, self.plan.world, self.now)
-        self._wake = None if wake is None else -(-(wake - START) // SECOND)
+        wake = next_wake(after, self.world, self.now)
+        self._wake = None if wake is None else -(-(wake - self.start) // SECOND)
         for effect in decision.effects:
             does = self._does.get(type(effect))
             if does is not None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from company.chance import Chance
 from company.code import BadChange, Code
-from company.shapes import person
+from company.shapes import ADMINISTRATOR, person
 from core.releases.approvals import eligible, rule_of
 from core.releases.events import (
     ApproveRequested,
     CancelRequested,
     LiftRequested,
+    OverrideRequested,
     PauseRequested,
     PromoteRequested,
     ReconcileRequested,
@@ -21,8 +23,11 @@ from core.releases.events import (
     ResumeRequested,
     RetryRequested,
     RollbackRequested,
+    WorldChanged,
 )
+from core.releases.freezing import Covered, FreezeRequested, OrganisationCommand, UnfreezeRequested, act
 from core.releases.state import Change, StopCause, Stopped
+from core.releases.why import why
 from core.releases.world import Actor, Via
 
 if TYPE_CHECKING:
@@ -53,11 +58,13 @@ class People:
         team = life.plan.world.teams[life.plan.pipeline.team]
         self._members = tuple(sorted(team.members))
         self._owner = min(team.owners)
+        self._second = max(team.members)
 
     def begin(self) -> None:
         """The first version, and the first pull of the cord to come."""
         self._change()
         self._life.later(self._chance.delay(self._life.habits.pause_days * DAY), self._pull_the_cord)
+        self._life.later(self._chance.delay(self._life.habits.stop_days * DAY), self._stop_everything)
 
     def member(self) -> Actor:
         """Somebody of the team."""
@@ -124,6 +131,29 @@ class People:
     def _mend(self, change: BadChange) -> None:
         change.is_mended = True
         self._announce()
+        self._life.later(self._chance.delay(2 * HOUR), self._push, f"1.{self._life.tally.versions}", TRIES)
+
+    def _push(self, version: str, tries: int) -> None:
+        """What mends something may not have to wait for office hours: an owner says so, and soon a second person."""
+        life = self._life
+        release = next((r for r in life.state.releases if r.version == version and r.is_live), None)
+        if release is None or tries == 0:
+            return
+        held = [
+            found.stage
+            for found in why(life.state, life.world, life.now)
+            if found.release.id == release.id and any(r.kind in ("frozen", "window", "turn") for r in found.reasons)
+        ]
+        if not held or not self._chance.once_in(life.habits.override_share):
+            life.later(self._chance.delay(2 * HOUR), self._push, version, tries - 1)
+            return
+        asked = [
+            OverrideRequested(by=person(key), version=version, stage=held[0], reason="it mends what hurts")
+            for key in (self._owner, self._second)
+        ]
+        if life.hears(asked[0]):
+            life.tally.faults["override"] += 1
+            life.later(self._chance.delay(10 * MINUTE), life.hears, asked[1])
 
     def went_back(self, version: str) -> None:
         """A version was rolled back; if nothing is known to be wrong with it, somebody looks and lets it past."""
@@ -162,7 +192,7 @@ class People:
         if request is None or rule is None:
             return
         self._life.tally.asked += 1
-        may = eligible(state, request, self._life.plan.world)
+        may = eligible(state, request, self._life.world)
         first = self._chance.between(0, max(0, len(may) - 1))
         for n in range(min(rule.count, len(may))):
             who = person(may[(first + n) % len(may)])
@@ -183,6 +213,21 @@ class People:
         life.tally.faults["pause"] += 1
         life.hears(PauseRequested(by=who, reason="something looks odd"))
         life.later(self._chance.delay(2 * HOUR), life.hears, ResumeRequested(by=who))
+
+    def _stop_everything(self) -> None:
+        """The organisation-wide stop: an administrator places it, and lifts it when the trouble is over."""
+        life, who = self._life, person(ADMINISTRATOR)
+        life.later(self._chance.delay(life.habits.stop_days * DAY), self._stop_everything)
+        life.tally.faults["everything stopped"] += 1
+        self._acts(FreezeRequested(by=who, what=Covered(), reason="an outage elsewhere"))
+        life.later(self._chance.delay(3 * HOUR), self._acts, UnfreezeRequested(by=who))
+
+    def _acts(self, command: OrganisationCommand) -> None:
+        """Somebody changes the world, and the pipeline looks at its gates again."""
+        life = self._life
+        life.world = act(life.world, [life.plan.pipeline], command, life.now).world
+        life.world = replace(life.world, revision=life.world.revision + 1)
+        life.hears(WorldChanged())
 
     # ---- what stands still ------------------------------------------------------------------------------------------
 

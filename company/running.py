@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Generator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 
 from company.caution import served_without, without
@@ -59,7 +59,8 @@ class Company:
         if not self.cautions:
             return whole
         bare = without(whole.pipeline, self.cautions)
-        return Plan(bare, whole.world, served_without(whole.pipeline, bare, whole.customers), whole.rehearsed)
+        served = served_without(whole.pipeline, bare, whole.customers)
+        return replace(whole, pipeline=bare, customers=served)
 
     def live(self, number: int) -> Tally:
         """One service, from its first version to its limit."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from company.safety_alarms import of_alarm, of_spared
-from company.safety_readings import MOVING, covers, override_of, run_of, targets_under
+from company.safety_readings import MOVING, covers, is_open_by_the_clock, is_simple, override_of, run_of, targets_under
 from core.releases.approvals import is_granted, scopes_of
 from core.releases.bake import health
 from core.releases.calendar import is_open
@@ -140,7 +140,9 @@ def _entry(
     group = after.definition.group_by_name.get(stage.group)
     for name in (*stage.windows, *(group.windows if group else ())):
         calendar = next((c for c in after.definition.calendars if c.name == name), world.calendars.get(name))
-        if calendar is None or not is_open(calendar, now):
+        if calendar is None or not (
+            is_open_by_the_clock(calendar, now) if is_simple(calendar) else is_open(calendar, now)
+        ):
             yield f"{who} outside the window {name} [22]"
     for scope, _ in scopes_of(after.definition, stage):
         asked = [r for r in after.approvals if r.release == release.id and r.scope == scope]
@@ -285,7 +287,11 @@ def _leaving(before: PipelineState, event: Event, after: PipelineState) -> Itera
         if release.status.kind == "rolled_back" and not any(m.digest == release.digest for m in after.bad):
             yield f"{release.version} was rolled back, and is not bad [15]"
     for mark in before.bad:
-        allowed = isinstance(event, LiftRequested | DefinitionApplied)
+        # What is mended, and of a version that nothing here knows, can be brought back by nobody.
+        is_known = after.release(mark.release) is not None or any(
+            mark.digest == kept.digest for t in after.targets for kept in (t.current, *t.good) if kept is not None
+        )
+        allowed = isinstance(event, LiftRequested | DefinitionApplied) or (mark.is_healed and not is_known)
         if not allowed and not any(m.digest == mark.digest for m in after.bad):
             yield f"it was forgotten that {mark.version} is bad [15]"
     for pause in before.pauses:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
+from core.releases.calendar import Calendar, Span
 from core.releases.pipeline import Scope, ScopeKind, Stage
 from core.releases.state import Baking, Deploying, Override, PipelineState, Release, StageRun, TargetState, Testing
 
@@ -24,6 +26,22 @@ def covers(scope: Scope, stage: Stage) -> bool:
         or (scope.kind is ScopeKind.STAGE and scope.name == stage.name)
         or (scope.kind is ScopeKind.TARGET and scope.name in {t.name for t in stage.targets})
     )
+
+
+def is_open_by_the_clock(calendar: Calendar, at: datetime) -> bool:
+    """Whether a calendar is open, read off the clock on its wall; of hours that begin and end on one day only."""
+    local = at.astimezone(ZoneInfo(calendar.zone))
+    hours, day = local.time(), local.date()
+
+    def is_in(span: Span) -> bool:
+        return span.is_on(day) and span.since <= hours < span.until
+
+    return (not calendar.opens or any(map(is_in, calendar.opens))) and not any(map(is_in, calendar.closed))
+
+
+def is_simple(calendar: Calendar) -> bool:
+    """Whether all of its hours begin and end on one day."""
+    return all(span.since < span.until for span in (*calendar.opens, *calendar.closed))
 
 
 def targets_under(state: PipelineState, scope: Scope) -> Iterator[TargetState]:

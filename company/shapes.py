@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from company.chance import Chance
+from company.hours import first_day, kept
 from core.releases.pipeline import (
     Alarm,
     ApprovalRule,
@@ -39,6 +40,9 @@ FIRST_WAVE_PERCENT = 10
 REHEARSED = 60
 """Requests a minute that a target before production gets from tests and rehearsals, not from customers."""
 ON_CALL = "on-call"
+ADMINISTRATOR = "administrator"
+START = datetime(2024, 1, 1, 8, tzinfo=UTC)
+"""A Monday, eight o'clock."""
 TEAM_SIZE = 5
 
 
@@ -50,6 +54,8 @@ class Plan:
     world: World
     customers: Mapping[str, int]
     rehearsed: Mapping[str, int]
+    start: datetime = START
+    """When its life begins."""
 
 
 def plan(seed: str, number: int) -> Plan:
@@ -58,7 +64,10 @@ def plan(seed: str, number: int) -> Plan:
     regions = _weighted(chance, REGIONS)
     waves = tuple(count * len(ZONES) for count in regions)
     line = pipeline(f"service-{number}", waves, gamma=sum(regions), is_approved=chance.once_in(0.5))
-    return planned(line, _weighted(chance, TRAFFIC))
+    whole = planned(line, _weighted(chance, TRAFFIC))
+    start = first_day(chance, START)
+    line, world = kept(line, whole.world, chance, start)
+    return replace(whole, pipeline=line, world=world, start=start)
 
 
 def planned(line: Pipeline, requests: int) -> Plan:
@@ -144,7 +153,7 @@ def world_of(line: Pipeline) -> World:
     asked_of = [*(group.approval for group in line.groups), *(stage.approval for stage in line.stages)]
     rules = [rule for rule in asked_of if rule is not None]
     groups = {ON_CALL: PeopleGroup(name=ON_CALL, members=frozenset({"pager"}))}
-    people = [*members, "pager"]
+    people = [*members, "pager", ADMINISTRATOR]
     for name in sorted({name for rule in rules for name in rule.by}):
         if name != line.team:
             asked = [f"{name}-{n + 1}" for n in range(max(3, max(rule.count for rule in rules) + 1))]
@@ -153,7 +162,13 @@ def world_of(line: Pipeline) -> World:
     owners = frozenset(members[:2])
     team = Team(name=line.team, members=frozenset(members), owners=owners, on_call=ON_CALL)
     known = {key: Person(key=key, name=key, slack=f"U-{key}") for key in people}
-    return World(revision=1, people=known, groups=groups, teams={line.team: team})
+    return World(
+        revision=1,
+        people=known,
+        groups=groups,
+        teams={line.team: team},
+        administrators=frozenset({ADMINISTRATOR}),
+    )
 
 
 def person(key: str) -> Actor:

@@ -28,7 +28,6 @@ from core.releases.state import (
     ApprovalRequest,
     Baking,
     Deploying,
-    Installed,
     Release,
     RollingBack,
     StageRun,
@@ -422,7 +421,9 @@ def _cut_short(draft: Draft, stage: Stage, release: Release) -> bool:
 def _pass(draft: Draft, name: str, stage: Stage, release: Release, phase: Baking, *, is_good: bool) -> None:
     """The stage is free again. A bake that an override cut short makes nothing good [13]."""
     if is_good:
-        draft.put_goods(name, {t.name: _good(draft, t, release) for t in draft.state.targets_of(name)})
+        keep = draft.definition.keep_good
+        goods = {t.name: rollback.good_with(draft.state, t, keep) for t in draft.state.targets_of(name)}
+        draft.put_goods(name, goods)
     run = draft.state.stage(name).run
     assert run is not None, "a passing release occupies its stage"
     watch = Watch(
@@ -438,13 +439,6 @@ def _pass(draft: Draft, name: str, stage: Stage, release: Release, phase: Baking
     _heal(draft, name, passed)
     took = f" after {duration(draft.now - phase.since)} of baking" if stage.bake.duration else ""
     draft.tell(release.id, "passed", f"{title(draft.definition, release)} passed {name}{took}.")
-
-
-def _good(draft: Draft, target: TargetState, release: Release) -> tuple[Installed, ...]:
-    """The versions a target may go back to, now that this one finished its bake there."""
-    assert target.current is not None, "what bakes runs on every target"
-    others = [g for g in target.good if g.digest != release.digest]
-    return (target.current, *others)[: draft.definition.keep_good + 1]
 
 
 def _heal(draft: Draft, name: str, release: Release) -> None:

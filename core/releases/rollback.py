@@ -28,18 +28,38 @@ from core.releases.statuses import RolledBack
 from core.releases.words import duration, listed, title
 from core.releases.world import ANDON, Actor
 
-BAD_MARKS_KEPT = 20
+BAD_MARKS_KEPT = 40
+"""More are kept only of versions that something here could still bring back, or that are not mended."""
+BAD_MARKS_MOST = 400
 
 
 def good_for(state: PipelineState, target: TargetState, away_from: str) -> Installed | None:
     """The newest other version that finished its bake on a target, is not bad there and still available [13]."""
     for installed in target.good:
-        if installed.digest == away_from or installed.digest in state.missing_artifacts:
-            continue
-        if any(_is_bad_in(state, mark, installed, target.stage) for mark in state.bad):
-            continue
-        return installed
+        if installed.digest != away_from and _is_usable(state, installed, target.stage):
+            return installed
     return None
+
+
+def _is_usable(state: PipelineState, installed: Installed, stage: str) -> bool:
+    """Whether a target of a stage may go back to it."""
+    if installed.digest in state.missing_artifacts:
+        return False
+    return not any(_is_bad_in(state, mark, installed, stage) for mark in state.bad)
+
+
+def good_with(state: PipelineState, target: TargetState, keep: int) -> tuple[Installed, ...]:
+    """The good versions of a target when the one that runs there is good, newest first; `keep` besides that one [13].
+
+    What it could not go back to makes place first: bad versions that had baked well there push out no good one.
+    """
+    assert target.current is not None, "what bakes runs on every target"
+    others = [g for g in target.good if g.digest != target.current.digest]
+    if len(others) > keep:
+        usable = [g for g in others if _is_usable(state, g, target.stage)]
+        kept = (usable + [g for g in others if g not in usable])[:keep]
+        others = [g for g in others if g in kept]
+    return (target.current, *others)
 
 
 def _is_bad_in(state: PipelineState, mark: BadMark, installed: Installed, stage: str) -> bool:
@@ -306,9 +326,21 @@ def mark_bad(draft: Draft, release: Release, stage: str, reason: str) -> None:
         reason=reason,
         at=draft.now,
     )
-    draft.change(lambda s: replace(s, bad=(*s.bad, mark)[-BAD_MARKS_KEPT:]))
+    draft.change(lambda s: replace(s, bad=_remembered(s, (*s.bad, mark))))
     for other in draft.drop_requests(lambda r: r.release == release.id):
         draft.touch(other.release, at_once=True)
+
+
+def _remembered(state: PipelineState, marks: tuple[BadMark, ...]) -> tuple[BadMark, ...]:
+    """The marks less the oldest that can do no harm: mended, and of versions that nothing here knows any more [15]."""
+    too_many = len(marks) - BAD_MARKS_KEPT
+    if too_many <= 0:
+        return marks
+    known = {release.digest for release in state.releases}
+    for target in state.targets:
+        known.update(installed.digest for installed in (target.current, *target.good) if installed is not None)
+    harmless = [mark for mark in marks if mark.is_healed and mark.digest not in known][:too_many]
+    return tuple(mark for mark in marks if mark not in harmless)[-BAD_MARKS_MOST:]
 
 
 def stages_rolled_back_with(state: PipelineState, name: str, release: Release) -> tuple[str, ...]:

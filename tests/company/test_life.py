@@ -7,10 +7,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from company.life import START, Habits, Life, Limit
+from company.hours import OFFICE, ZONES, office
+from company.life import Habits, Life, Limit
 from company.running import Company, live_all
-from company.shapes import pipeline, plan, planned
+from company.safety_readings import is_open_by_the_clock
+from company.shapes import START, pipeline, plan, planned
 from company.watching import Decide
+from core.releases.calendar import Calendar, is_open
 from core.releases.decide import Decision, decide
 from core.releases.effects import StartDeployment
 from core.releases.events import AlarmReported, DeploymentSucceeded, Event
@@ -27,6 +30,14 @@ STORMY = Habits(
     flaky_share=0.1,
     fault_share=0.1,
 )
+
+
+GUARDED = replace(
+    SMALL,
+    pipeline=replace(SMALL.pipeline, groups=tuple(replace(g, windows=(OFFICE,)) for g in SMALL.pipeline.groups)),
+    world=replace(SMALL.world, calendars={OFFICE: office("Australia/Sydney")}),
+)
+"""The same, and production is entered in the office hours of Sydney."""
 
 
 def life(name: str = "1/0", habits: Habits = STORMY, decide: Decide = decide, deployments: int = 150) -> Life:
@@ -79,6 +90,33 @@ def test_services_of_a_company_differ_and_are_the_same_each_time():
     assert all(sum(p.customers.values()) > 0 for p in plans)
 
 
+def test_services_keep_hours_and_quiet_weeks_and_begin_in_any_week():
+    plans = [plan("1", n) for n in range(60)]
+    zones = {p.world.calendars[OFFICE].zone for p in plans if p.world.calendars}
+    assert zones == set(ZONES)
+    assert any(p.world.freezes for p in plans)
+    assert any(not p.world.freezes and not p.world.calendars for p in plans)
+    assert len({p.start for p in plans}) > 20
+    assert {p.start.weekday() for p in plans} == {0}
+
+
+def test_a_life_through_hours_stops_and_overrides_has_no_violation():
+    tally = Life("1/2", GUARDED, Limit(deployments=900), replace(STORMY, stop_days=20, pause_days=90)).run()
+    assert (tally.deployments, tally.violations, tally.kept) == (900, 0, [])
+    assert tally.faults["everything stopped"] > 0
+    assert tally.faults["override"] > 0
+    assert tally.lead(50) > timedelta(hours=30).total_seconds(), "nights and weekends are waited for"
+
+
+@pytest.mark.parametrize("zone", ["Australia/Sydney", "America/Los_Angeles", "Europe/Berlin", "UTC"])
+def test_hours_are_read_off_the_clock_as_the_core_reads_them(zone: str):
+    calendar = office(zone)
+    at = START
+    for _ in range(4 * 24 * 366):
+        at += timedelta(minutes=15)
+        assert is_open_by_the_clock(calendar, at) == is_open(calendar, at), at
+
+
 # ---- bugs that are put in, to see them counted ----
 
 
@@ -103,6 +141,23 @@ def generous(state: PipelineState, event: Event, world: World, now: datetime) ->
     open_door = tuple(replace(g, approval=None) for g in line.groups)
     made = decide(replace(state, definition=replace(line, groups=open_door)), event, world, now)
     return replace(made, state=replace(made.state, definition=line))
+
+
+def sleepless(state: PipelineState, event: Event, world: World, now: datetime) -> Decision:
+    """Nobody keeps office hours."""
+    always = {OFFICE: Calendar(OFFICE, "UTC", (), ())}
+    return decide(state, event, replace(world, calendars=always), now)
+
+
+def unstoppable(state: PipelineState, event: Event, world: World, now: datetime) -> Decision:
+    """Nothing that is frozen is."""
+    return decide(state, event, replace(world, freezes=()), now)
+
+
+@pytest.mark.parametrize("broken", [sleepless, unstoppable])
+def test_entering_outside_hours_or_in_a_freeze_is_counted(broken: Decide):
+    tally = Life("1/0", GUARDED, Limit(deployments=600), replace(STORMY, stop_days=2), broken).run()
+    assert any("[22]" in sentence for sentence in tally.kept), tally.kept
 
 
 def twice(state: PipelineState, event: Event, world: World, now: datetime) -> Decision:

@@ -193,10 +193,10 @@ MUTANTS = (
     ),
     Mutant(
         23,
-        "an override never ends",
-        "blockers.py",
-        "and now < override.expires_at:\n            if stage",
-        "and True:\n            if stage",
+        "an override lasts for a year",
+        "asked/exceptions.py",
+        "expires_at=draft.now + draft.definition.override_expires,",
+        "expires_at=draft.now + 365 * draft.definition.override_expires,",
     ),
     Mutant(
         23,

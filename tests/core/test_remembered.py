@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from core.ports import AlarmState
 from core.releases.decide import next_wake
-from core.releases.events import AlarmReported, PauseRequested, TimePassed
+from core.releases.events import AlarmReported, PauseRequested, RollbackRequested, TimePassed
+from core.releases.rollback import BAD_MARKS_KEPT
 from tests.core.line import ANN, PRODUCTION, Line
 
 
@@ -34,6 +35,27 @@ def test_what_may_not_be_forgotten_yet_is_shed_once_and_then_left_as_it_is():
     assert remembered[0].changes == () != remembered[-1].changes
     line.hears(TimePassed())
     assert line.state.releases is remembered
+
+
+def test_rule_15_what_is_bad_is_remembered_while_anything_could_bring_it_back():
+    line = Line()
+    line.travels("good")
+    for number in range(BAD_MARKS_KEPT + 5):
+        line.announces(f"{number}", fixes=tuple(f"{n}" for n in range(number)))
+        line.deploys()
+        line.hears(RollbackRequested(by=ANN, reason="slow", scope_name="beta"))
+        line.deploys()
+    assert len(line.state.bad) == BAD_MARKS_KEPT + 5, (
+        "nothing newer has passed: what comes next may contain any of them"
+    )
+    line.travels("mended", fixes=tuple(f"{n}" for n in range(BAD_MARKS_KEPT + 5)))
+    line.announces("last")
+    line.deploys()
+    line.hears(RollbackRequested(by=ANN, reason="slow", scope_name="beta"))
+    line.deploys()
+    assert len(line.state.bad) == BAD_MARKS_KEPT
+    left = {mark.version for mark in line.state.bad}
+    assert {release.version for release in line.state.releases} - {"good", "mended"} <= left
 
 
 def test_an_undefined_silence_that_a_source_named_is_woken_for():

@@ -671,3 +671,15 @@ def test_rule_17_a_person_may_roll_it_back():
     asks_back(line)
     line.deploys()
     assert line.runs("a") == "1.0"
+
+
+def test_rule_13_bad_versions_push_out_no_good_one():
+    line = Line()
+    line.travels("good")
+    for number in range(6):
+        line.announces(f"{number}", fixes=tuple(f"{n}" for n in range(number)))
+        line.deploys()
+        line.hears(RollbackRequested(by=ANN, reason="slow", scope_name="beta"))
+        line.deploys()
+        assert line.runs("beta") == "good", "it is kept, however many have passed there and turned out bad"
+    assert len(line.state.target("beta").good) == line.state.definition.keep_good + 1
