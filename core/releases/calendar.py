@@ -25,6 +25,7 @@ DAY_NAMES = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 ALL_DAYS = tuple(range(7))
 _MIDNIGHT = time(0, 0)
 _SECOND = timedelta(seconds=1)
+_HOUR = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,10 @@ class Calendar:
     opens: tuple[Span, ...]
     closed: tuple[Span, ...]
 
+    def __hash__(self) -> int:
+        # It is looked up at every look at a gate; hours are seldom all that tells two apart.
+        return hash((self.name, self.zone))
+
 
 Stretch = tuple[datetime, datetime]
 
@@ -62,6 +67,19 @@ Stretch = tuple[datetime, datetime]
 
 def is_open(calendar: Calendar, at: datetime) -> bool:
     """Whether it is open at an instant."""
+    all_hour = _all_hour(calendar, int(at.timestamp()) // _HOUR)
+    return _is_open(calendar, at) if all_hour is None else all_hour
+
+
+@lru_cache(maxsize=8192)
+def _all_hour(calendar: Calendar, hour: int) -> bool | None:
+    """Whether it is open, or closed, all through an hour since 1970 began; None if anything begins or ends in it."""
+    start = datetime.fromtimestamp(hour * _HOUR, UTC)
+    end = start + timedelta(seconds=_HOUR)
+    return None if any(True for _ in changes_between(calendar, start, end)) else _is_open(calendar, start)
+
+
+def _is_open(calendar: Calendar, at: datetime) -> bool:
     today = at.astimezone(ZoneInfo(calendar.zone)).toordinal()
     opens = not calendar.opens
     for ordinal in range(today - 2, today + 2):
@@ -98,6 +116,17 @@ def changes_between(calendar: Calendar, after: datetime, until: datetime) -> Ite
 def _first(calendar: Calendar, at: datetime, *, wanted: bool) -> datetime | None:
     if is_open(calendar, at) is wanted:
         return at
+    hour = int(at.timestamp()) // _HOUR
+    return _search(calendar, at, wanted) if _all_hour(calendar, hour) is None else _after_hour(calendar, hour, wanted)
+
+
+@lru_cache(maxsize=8192)
+def _after_hour(calendar: Calendar, hour: int, wanted: bool) -> datetime | None:
+    """The same of any instant of an hour in which nothing begins or ends."""
+    return _search(calendar, datetime.fromtimestamp(hour * _HOUR, UTC), wanted)
+
+
+def _search(calendar: Calendar, at: datetime, wanted: bool) -> datetime | None:
     zone = ZoneInfo(calendar.zone)
     today = at.astimezone(zone).toordinal()
     waiting: list[datetime] = []

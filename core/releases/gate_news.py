@@ -6,7 +6,7 @@ after a crash between the freeze and its telling, and although nobody tells a pi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
@@ -31,7 +31,7 @@ def tell(draft: Draft) -> None:
     live = [release for release in state.releases if release.is_live]
     if not live:
         return
-    told, shut = set(state.gates), tuple(_shut(state, world, draft.now))
+    told, shut = set(state.gates), tuple(_shut(state, draft.waiting(), world, draft.now))
     if told == set(shut):
         return
     known = {freeze.name: freeze for freeze in world.freezes}
@@ -66,7 +66,7 @@ def wakes(state: PipelineState, world: World, now: datetime) -> Iterator[datetim
             yield look
 
 
-def _shut(state: PipelineState, world: World, now: datetime) -> Iterator[str]:
+def _shut(state: PipelineState, entries: Iterable[str], world: World, now: datetime) -> Iterator[str]:
     """Keys of what is shut: each freeze over anything here, each stage outside its window that somebody waits for."""
     definition = state.definition
     for freeze in world.freezes:
@@ -74,7 +74,7 @@ def _shut(state: PipelineState, world: World, now: datetime) -> Iterator[str]:
             yield f"freeze {freeze.name}"
     if not definition.has_windows:
         return
-    for name in waiting(state):
+    for name in entries:
         if any(gate.kind == "window" for gate in gates.shut(definition, definition.by_name[name], world, now)):
             yield f"window {name}"
 

@@ -139,8 +139,15 @@ MUTANTS = (
         13,
         "back to a version that is bad",
         "rollback.py",
-        "if any(_is_bad_in(state, mark, installed, target.stage)",
-        "if False and any(_is_bad_in(state, mark, installed, target.stage)",
+        "return not any(_is_bad_in(state, mark, installed, stage) for mark in state.bad)",
+        "return True",
+    ),
+    Mutant(
+        13,
+        "bad versions push out good ones",
+        "rollback.py",
+        "kept = (usable + [g for g in others if g not in usable])[:keep]",
+        "kept = others[:keep]",
     ),
     Mutant(
         14,
@@ -150,6 +157,13 @@ MUTANTS = (
         "if True:",
     ),
     Mutant(15, "what may contain it goes in", "blockers.py", "return release.sequence > mark.sequence", "return False"),
+    Mutant(
+        15,
+        "what is bad is forgotten too soon",
+        "rollback.py",
+        "if mark.is_healed and mark.digest not in known]",
+        "]",
+    ),
     Mutant(
         15,
         "a bad version hides behind a parent",
