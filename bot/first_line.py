@@ -32,8 +32,13 @@ PLACES: Mapping[str, str] = {
 
 SOURCES: Mapping[str, str] = {
     "announce": "CI tells it: andon announce, or POST /api/releases",
+    "github": "GitHub tells it: a release, or a workflow that succeeded",
 }
 """Where releases come from, by name."""
+
+
+OF_FILES = frozenset({"processes", "hosts"})
+"""Places where a version is an archive; elsewhere it is an image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +101,9 @@ def _health_of(answers: Answers) -> Callable[[str], str]:
 def _source(environment: jinja2.Environment, answers: Answers) -> str:
     if answers.source == "announce":
         return ""
-    return environment.get_template(f"lines/from_{answers.source}.j2").render(service=answers.service)
+    return environment.get_template(f"lines/from_{answers.source}.j2").render(
+        service=answers.service, is_file=answers.runs_on in OF_FILES
+    )
 
 
 def _quoted(text: str) -> str:

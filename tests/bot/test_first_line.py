@@ -22,6 +22,7 @@ from integrations.registry import Kind, Registry
 ROOT = Path(__file__).parents[2]
 ORGANISATION = {
     "people": {"ann": "Ann", "bob": "Bob"},
+    "sources": {"github": {"with": {"secret_env": "GITHUB_SECRET"}}},
     "groups": {"on-call": ["bob"]},
     "teams": {
         "payments": {"members": ["ann", "bob"], "owners": ["ann"], "on_call": "on-call"},
@@ -54,12 +55,15 @@ def test_each_place_gets_a_line_that_is_right_and_runs_to_its_end(
     assert told["deployments"] >= 300
 
 
+@pytest.mark.parametrize("runs_on", PLACES)
 @pytest.mark.parametrize("source", SOURCES)
-def test_each_way_to_hear_of_versions_is_right(source: str, tmp_path: Path) -> None:
+def test_each_way_to_hear_of_versions_is_right(source: str, runs_on: str, tmp_path: Path) -> None:
+    (tmp_path / "org.yaml").write_text(yaml.safe_dump(ORGANISATION))
     path = tmp_path / "checkout.yaml"
-    path.write_text(written(answers(source=source)))
+    path.write_text(written(answers(source=source, runs_on=runs_on)))
     said = io.StringIO()
     assert check([path], said) == 0, said.getvalue()
+    assert "warning" not in said.getvalue()
 
 
 def test_every_place_is_a_deployer_and_every_built_in_deployer_is_a_place() -> None:

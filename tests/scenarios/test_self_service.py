@@ -140,6 +140,10 @@ async def test_mistakes_are_named_by_line_and_nothing_is_applied(tmp_path: Path)
         ({"deployer": {"use": "scripted", "with": {"token_env": "ANDON_ADMIN_TOKEN"}}}, "may not name this variable"),
         ({"deployer": {"use": "scripted", "with": {"key_file": "/etc/shadow"}}}, "may not name this file"),
         (
+            {"repository": {"url": "https://x.example/y", "token_env": "ANDON_ADMIN_TOKEN"}},
+            "may not name this variable",
+        ),
+        (
             {"deployer": {"use": "scripted", "with": {"key_file": "/etc/andon/stock/../../shadow"}}},
             "may not name this file",
         ),
