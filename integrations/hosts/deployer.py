@@ -47,9 +47,11 @@ class HostsDeployer:
         *,
         environ: Mapping[str, str] = os.environ,
         traced: Traced | None = None,
+        idle: float = 300.0,
     ) -> None:
+        """`idle` is after how many seconds without a question a connection is ended."""
         self._config = config
-        self._links = Links(config, environ=environ, traced=traced)
+        self._links = Links(config, environ=environ, traced=traced, idle=idle)
         self._places = {
             name: {
                 host.name: Place(host.name, host.address or host.name, host.port, root_of(config, name, host), host)

@@ -24,7 +24,7 @@ from integrations.hosts.quoting import line
 RUNNER = Path(__file__).with_name("runner.sh").read_bytes()
 _RUNNER_NAME = f"runner-{hashlib.sha256(RUNNER).hexdigest()}"
 _INSTALL = (
-    'umask 022; f=$1/.andon/$2; mkdir -p "$1/.andon" && { [ -f "$f" ] || { cat >"$f.$$" && '
+    'umask 022; f=$1/.andon/$2; mkdir -p "$1/.andon" && chmod 700 "$1/.andon" && { [ -f "$f" ] || { cat >"$f.$$" && '
     '[ "runner-$(sha256sum <"$f.$$" | cut -c 1-64)" = "$2" ] && mv -f "$f.$$" "$f"; }; } && exit 0; '
     'rm -f "$f.$$"; exit 4'
 )
@@ -81,10 +81,15 @@ class Answer:
 class Links:
     """The connections to all hosts of a deployer."""
 
-    def __init__(self, config: HostsConfig, *, environ: Mapping[str, str], traced: Traced | None = None) -> None:
+    def __init__(
+        self, config: HostsConfig, *, environ: Mapping[str, str], traced: Traced | None = None, idle: float = 300.0
+    ) -> None:
+        """After `idle` seconds without a question a connection is ended: nobody says when a deployer is done with."""
         self._config = config
         self._environ = environ
         self._traced = traced
+        self._idle = idle
+        self._endings: dict[tuple[str, int], asyncio.TimerHandle] = {}
         self._answer = config.patience.answer.total_seconds()
         self._limit = asyncio.Semaphore(config.connections)
         self._open: dict[tuple[str, int], asyncssh.SSHClientConnection] = {}
@@ -98,7 +103,7 @@ class Links:
 
     async def ask(self, place: Place, verb: str, *words: str, given: str = "") -> Answer:
         """Ask a host; every question may be asked again. Raises Away, Locked or HostRefusal."""
-        async with self._limit, self._turns[place.address, place.port]:
+        async with self._turns[place.address, place.port], self._limit:
             try:
                 async with asyncio.timeout(self._answer):
                     return await self._asked(place, verb, words, given)
@@ -106,13 +111,15 @@ class Links:
                 # Whatever it does there goes on by itself; this connection is not trusted with another question.
                 self._forget(place)
                 raise Away(f"{place.name} did not answer within {self._answer:g} s.") from error
+            finally:
+                self._used(place)
 
     async def upload(self, place: Place, source: Path, name: str, *, seconds: float) -> bool:
         """Bring more of a file into the directory of what comes in; whether all of it is there after so many seconds.
 
         What is there already is not sent again. Raises Away, or HostRefusal where the host cannot keep it.
         """
-        async with self._limit, self._turns[place.address, place.port]:
+        async with self._turns[place.address, place.port], self._limit:
             try:
                 async with asyncio.timeout(self._answer + seconds):
                     connection = await self._connected(place)
@@ -130,10 +137,14 @@ class Links:
                 self._forget(place)
                 raise _meaning(place, error, self._config) from error
             finally:
+                self._used(place)
                 self._trace(place, "upload")
 
     async def close(self) -> None:
         """End all connections; jobs on hosts go on."""
+        for ending in self._endings.values():
+            ending.cancel()
+        self._endings.clear()
         leaving = [*self._open.values(), *([self._jump] if self._jump is not None else [])]
         self._open.clear()
         self._ready.clear()
@@ -274,6 +285,25 @@ class Links:
         if connection is not None:
             self._ready = {ready for ready in self._ready if ready[0] is not connection}
             connection.abort()
+
+    def _used(self, place: Place) -> None:
+        key = (place.address, place.port)
+        if key in self._endings:
+            self._endings.pop(key).cancel()
+        if key in self._open:
+            self._endings[key] = asyncio.get_running_loop().call_later(self._idle, self._end_idle, key)
+
+    def _end_idle(self, key: tuple[str, int]) -> None:
+        self._endings.pop(key, None)
+        if (lock := self._turns.get(key)) is not None and lock.locked():
+            return
+        connection = self._open.pop(key, None)
+        if connection is not None:
+            self._ready = {ready for ready in self._ready if ready[0] is not connection}
+            connection.close()
+        if not self._open and self._jump is not None:
+            self._jump.close()
+            self._jump = None
 
     def _trace(self, place: Place, verb: str) -> None:
         if self._traced is not None:

@@ -283,7 +283,7 @@ carry() {
         [ "$stopped" = 0 ] || exit 0
         sound || { rm -f "$part"; finish bring.end failed "what arrived is not what was announced (its sha256 differs)"; }
         rm -rf "$new" && mkdir "$new" &&
-            run "$A_unpack" tar -xof "$part" -C "$new" --strip-components="$A_strip" || {
+            run "$A_unpack" tar -xof "$part" -C "$new" --no-same-permissions --strip-components="$A_strip" || {
             [ "$stopped" = 0 ] || exit 0
             rm -rf "$new"
             finish bring.end failed "it could not be unpacked: ${why:-no room for it}"

@@ -53,6 +53,12 @@ class Server:
         """Its line of a known_hosts file."""
         return f"[127.0.0.1]:{self.port} {self._key.export_public_key().decode().strip()}\n"
 
+    @property
+    def open(self) -> int:
+        """Connections that there are now."""
+        with self._lock:
+            return sum(process.poll() is None for process in self._alive)
+
     def cut(self) -> None:
         """End every connection in the middle of whatever it does; what was started on the host is left alone."""
         with self._lock:

@@ -17,11 +17,11 @@ from typing import Any
 from core.errors import TransientError
 from core.ports import DeploymentRef, DeploymentRequest, DeploymentStatus
 from integrations.contract import PATIENCE
-from integrations.hosts.config import HostsConfig, HostsTarget
+from integrations.hosts.config import HostsConfig, HostsTarget, read
 from integrations.hosts.deployer import HostsDeployer
 from tests.integrations.hosts.servers import USER, Servers
 
-QUICK = {"within": "1s", "every": "20ms", "times": 1}
+QUICK = {"within": "200ms", "every": "20ms", "times": 1}
 STARTS = 'printf "%s\\n" "$ANDON_DIGEST" >"$ANDON_ROOT/runs"\n'
 
 
@@ -88,14 +88,16 @@ class World:
         self, *names: str, traced: Callable[[str, str], None] | None = None, **more: Any
     ) -> HostsDeployer:
         """As after a restart of the bot: it knows nothing but the definition."""
-        deployer = HostsDeployer(
-            HostsConfig.model_validate(self.settings(**more)),
-            {name: HostsTarget.model_validate(own) for name, own in self.targets(*names).items()},
-            environ=self.servers.environ,
-            traced=traced,
-        )
+        understood = self.understood(self.settings(**more), *names)
+        deployer = HostsDeployer(*understood, environ=self.servers.environ, traced=traced)
         self._open.append(deployer)
         return deployer
+
+    def understood(self, settings: Mapping[str, Any], *names: str) -> tuple[HostsConfig, dict[str, HostsTarget]]:
+        """Settings, and those of the target, as a deployer takes them."""
+        config, targets, problems = read(settings, self.targets(*names))
+        assert config is not None, problems
+        return config, targets
 
     def root(self, host: str) -> Path:
         return self.tmp_path / host
