@@ -27,7 +27,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 def _command(words: list[str]) -> list[str]:
-    if not words or not words[0] or words[0].startswith(("{", "-")):
+    if not words or not words[0] or words[0].startswith("-") or UNTRUSTED.intersection(used(words[0])):
         raise refusal("a command begins with the name of a program", 'write a list, as `["lbctl", "drain", "{host}"]`')
     for number, word in enumerate(words):
         before, after = words[:number], words[number + 1 :]

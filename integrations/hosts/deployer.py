@@ -21,7 +21,7 @@ from core.releases.problems import path_text, shown
 from core.releases.words import listed
 from integrations.hosts.config import HostsConfig, HostsTarget, read, root_of
 from integrations.hosts.link import Answer, HostRefusal, Links, Place, Traced
-from integrations.hosts.plan import is_uploaded, plan
+from integrations.hosts.plan import is_uploaded, needed, plan
 from integrations.hosts.rollout import At, Order, Steps, View, at_once, next_steps, standing, striped, view_of
 
 NameT = TypeVar("NameT")
@@ -93,7 +93,9 @@ class HostsDeployer:
             )
             for name, place in places.items()
         }
-        answers, silent = await self._everywhere(places, "greet", job, hex_digest)
+        answers, silent = await self._everywhere(
+            places, "greet", job, hex_digest, *needed(self._config, request.artifact)
+        )
         for answer in answers.values():
             if text := answer.words.get("order"):
                 known = Order.read(text)

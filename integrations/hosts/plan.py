@@ -8,7 +8,7 @@ from datetime import timedelta
 from core.errors import PermanentError
 from core.releases.durations import duration_text
 from core.releases.problems import shown
-from integrations.command.placeholders import VALUES
+from integrations.command.placeholders import VALUES, used
 from integrations.hosts.config import HostEntry, HostsConfig, Question
 from integrations.hosts.quoting import filled, quoted
 
@@ -61,6 +61,18 @@ def plan(
     elif config.fetch is not None and not artifact.startswith("/"):
         lines.append(_function("fetch", _run(config.fetch, host, patience.fetch)))
     return "\n".join((*lines, "# end", ""))
+
+
+def needed(config: HostsConfig, artifact: str) -> list[str]:
+    """The programs that the commands begin with, as a host is asked for them before anything begins."""
+    named = [words[0] for key, words in config.commands() if key != "fetch" or not is_uploaded(artifact)]
+    urls = [name for name in named if name.startswith(_FETCHED)]
+    programs = {name for name in named if name not in urls and not used(name)}
+    if config.unit is not None:
+        programs |= {"systemctl", *(("sudo",) if config.sudo else ())}
+    if urls or (artifact.startswith(_FETCHED) and config.fetch is None):
+        programs.add("curl-or-wget")
+    return sorted(programs)
 
 
 def is_uploaded(artifact: str) -> bool:

@@ -40,15 +40,21 @@ hundredths() { IFS=' .' read -r seconds part rest </proc/uptime; echo $((seconds
 
 # ---- what can be asked ------------------------------------------------------------------------------------------
 
+# Whether everything is here that will be needed; the words behind the digest are programs.
 greet() {
-    for tool in flock setsid timeout sha256sum tar readlink tail head find; do
-        command -v "$tool" >/dev/null || refuse "the program $tool is missing"
+    hex=$1
+    shift
+    for tool in flock setsid timeout sha256sum tar readlink tail head find "$@"; do
+        case $tool in
+        curl-or-wget) command -v curl >/dev/null || command -v wget >/dev/null || refuse "neither curl nor wget is there" ;;
+        *) command -v "$tool" >/dev/null || refuse "the program $tool is missing" ;;
+        esac
     done
     for directory in "$home/jobs" "$home/incoming" "$root/releases"; do
         [ -d "$directory" ] || mkdir -p "$directory" 2>/dev/null
         [ -w "$directory" ] || refuse "$directory cannot be written to"
     done
-    if [ -d "$root/releases/$1" ]; then echo 'have yes'; else echo 'have no'; fi
+    if [ -d "$root/releases/$hex" ]; then echo 'have yes'; else echo 'have no'; fi
     look
 }
 
@@ -313,11 +319,12 @@ job() {
     wanted=$A_hex wanted_version=$A_version is_switched=0 is_started=0
     [ -d "$root/releases/$wanted" ] || finish end failed "the artifact is not on this host any more"
     about_current
-    before=$A_hex before_version=$A_version
-    read_lines "$home/now"
-    if [ "$before" = "$wanted" ] && [ "$first" = "$wanted" ] && runs_already; then settle; fi
+    # What it goes back to is what was last found healthy, also where the link points at what never was.
+    before=$link before_version=$A_version
+    if [ -n "$first" ] && [ -d "$root/releases/$first" ]; then before=$first before_version=$second; fi
+    if [ "$link" = "$wanted" ] && [ "$first" = "$wanted" ] && runs_already; then settle; fi
     step drain
-    if [ -n "$before" ]; then
+    if [ -n "$link" ]; then
         do_drain || go_back "its drain failed: $why"
         [ "$stopped" = 1 ] || nap "$A_drained"
         [ "$stopped" = 0 ] || go_back ''
@@ -405,14 +412,19 @@ tidy() {
     count=0
     for name in $(ls -1t "$home/jobs"); do
         count=$((count + 1))
-        [ "$count" -gt 100 ] && [ -e "$home/jobs/$name/end" ] && rm -rf "$home/jobs/$name"
+        [ "$count" -gt 100 ] || continue
+        if [ -e "$home/jobs/$name/end" ] || [ -e "$home/jobs/$name/sealed" ]; then rm -rf "${home:?}/jobs/$name"; fi
     done
+    find "$home/jobs" -maxdepth 1 -name '.new-*' -mtime +1 -exec rm -rf {} +
     find "$home" -maxdepth 1 -type f -name 'runner-*' ! -path "$0" -mtime +30 -exec rm -f {} +
     find "$home/incoming" -type f -mtime +7 -exec rm -f {} +
 }
 
 case $verb in
-greet) greet "$4" ;;
+greet)
+    shift 3
+    greet "$@"
+    ;;
 prepare) prepare "$4" ;;
 look) look ;;
 begin) begin ;;

@@ -56,7 +56,7 @@ async def test_a_host_that_is_not_healthy_in_time_goes_back(world: World):
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"start": ["no-such-program"]}, "its start failed: there is no program no-such-program on this host"),
+        ({"start": ["{release}/missing"]}, "/missing on this host"),
         ({"start": ["/etc"]}, "its start failed: /etc could not be run"),
         ({"start": ["false"]}, "its start failed: false ended with 1"),
         ({"undrain": ["false"]}, "its undrain failed: false ended with 1"),
@@ -70,6 +70,15 @@ async def test_a_command_that_fails_is_named(world: World, settings: dict[str, o
     assert sentence in status.message
     assert "nothing ran before, and nothing runs now" in status.message
     assert (await world.deployer.running_version("all")).digest is None
+
+
+async def test_a_program_that_is_missing_is_noticed_before_anything_begins(world: World):
+    for more in ({"undrain": ["no-such-program", "x"]}, {"health": {"command": ["no-such-program"]}}):
+        deployer = world.another_deployer(**more)
+        request = world.request("1", world.artifact())
+        with pytest.raises(PermanentError, match="web-1: the program no-such-program is missing"):
+            await deployer.start(request)
+        assert await world.deployer.find(request.key) is None
 
 
 async def test_a_drain_that_fails_leaves_the_host_alone(world: World):
@@ -97,6 +106,7 @@ async def test_a_command_that_hangs_is_killed_with_all_it_began(world: World):
 
 async def test_a_job_that_is_killed_on_the_host_is_a_failure(world: World):
     world.deployer = world.another_deployer("web-1")
+    await world.deploy("0", world.artifact())
     ref = await world.deployer.start(world.request("1", world.artifact("endless", "exec sleep 600\n")))
     await world.until(ref, lambda status: "web-1 starts" in status.message)
     (job,) = (world.root("web-1") / ".andon/jobs").glob("*/pid")
@@ -109,7 +119,10 @@ async def test_a_job_that_is_killed_on_the_host_is_a_failure(world: World):
     assert "web-1: its job was cut off at the step start; was the host restarted?" in status.message
     seen = await world.deployer.running_version("all")
     assert seen.is_mixed, "it is not known to be healthy"
-    assert (await world.deploy("2", world.artifact())).outcome is Outcome.SUCCEEDED
+    status = await world.deploy("2", world.artifact("bad", "exit 3\n"))
+    assert "it runs what it ran before" in status.message, "what was found healthy, not what was cut off"
+    seen = await world.deployer.running_version("all")
+    assert (seen.version, seen.is_mixed) == ("0", False)
 
 
 def is_alive(pid: int) -> bool:

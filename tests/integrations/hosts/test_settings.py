@@ -35,7 +35,10 @@ def said(settings: dict[str, Any], targets: dict[str, Any] | None = None) -> lis
 def test_what_is_right_is_let_past():
     assert said({}) == []
     assert said({"agent": True, "key_file": None, "jump": {"address": "bastion"}, "running": {"command": ["v"]}}) == []
-    assert said({"start": ["run", "{release}/x", "--v={version}", "{{braces}}"], "root": "/srv/{host}/{target}"}) == []
+    assert (
+        said({"start": ["{release}/run", "{root}/x", "--v={version}", "{{braces}}"], "root": "/srv/{host}/{target}"})
+        == []
+    )
 
 
 @pytest.mark.parametrize(

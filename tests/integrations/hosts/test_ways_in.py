@@ -129,8 +129,8 @@ async def test_a_connection_that_nobody_uses_is_ended(world: World):
     before = server.connections
     await deployer.running_version("all")
     async with asyncio.timeout(30):
-        while server.open:
-            await asyncio.sleep(0.02)  # sshd is a process of its own
+        while server.open:  # noqa: ASYNC110 - it is a process of its own
+            await asyncio.sleep(0.02)
     await deployer.running_version("all")
     assert server.connections - before == 2
     await deployer.close()
