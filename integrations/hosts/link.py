@@ -98,6 +98,7 @@ class Links:
         self._turns: defaultdict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
         self._jump: asyncssh.SSHClientConnection | None = None
         self._jumping = asyncio.Lock()
+        self._is_closed = False
         self._key: asyncssh.SSHKey | None = None
         self._reading = asyncio.Lock()
 
@@ -141,7 +142,8 @@ class Links:
                 self._trace(place, "upload")
 
     async def close(self) -> None:
-        """End all connections; jobs on hosts go on."""
+        """End all connections for good; jobs on hosts go on."""
+        self._is_closed = True
         for ending in self._endings.values():
             ending.cancel()
         self._endings.clear()
@@ -204,9 +206,14 @@ class Links:
         known = self._open.get((place.address, place.port))
         if known is not None and not known.is_closed():
             return known
+        if self._is_closed:
+            raise Away(f"{place.name} is not asked any more: Andon ends.")
         config = self._config
         tunnel = await self._jumped() if config.jump is not None else None
         opened = await self._opened(place.address, place.port, config.user, tunnel)
+        if self._is_closed:
+            opened.abort()
+            raise Away(f"{place.name} is not asked any more: Andon ends.")
         self._open[place.address, place.port] = opened
         return opened
 
