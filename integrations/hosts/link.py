@@ -206,16 +206,21 @@ class Links:
         known = self._open.get((place.address, place.port))
         if known is not None and not known.is_closed():
             return known
-        if self._is_closed:
-            raise Away(f"{place.name} is not asked any more: Andon ends.")
+        self._refuse_if_closed(place)
         config = self._config
         tunnel = await self._jumped() if config.jump is not None else None
         opened = await self._opened(place.address, place.port, config.user, tunnel)
-        if self._is_closed:
+        try:
+            self._refuse_if_closed(place)
+        except Away:
             opened.abort()
-            raise Away(f"{place.name} is not asked any more: Andon ends.")
+            raise
         self._open[place.address, place.port] = opened
         return opened
+
+    def _refuse_if_closed(self, place: Place) -> None:
+        if self._is_closed:
+            raise Away(f"{place.name} is not asked any more: Andon ends.")
 
     async def _jumped(self) -> asyncssh.SSHClientConnection:
         jump = self._config.jump

@@ -9,6 +9,7 @@ import signal
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -63,7 +64,7 @@ async def test_a_host_that_is_not_healthy_in_time_goes_back(world: World):
         ({"health": {"url": "http://127.0.0.1:9/", "within": "200ms", "every": "20ms"}}, "it was not healthy within"),
     ],
 )
-async def test_a_command_that_fails_is_named(world: World, settings: dict[str, object], sentence: str):
+async def test_a_command_that_fails_is_named(world: World, settings: dict[str, Any], sentence: str):
     world.deployer = world.another_deployer("web-1", **settings)
     status = await world.deploy("1", world.artifact())
     assert status.outcome is Outcome.FAILED
@@ -109,7 +110,7 @@ async def test_a_job_that_is_killed_on_the_host_is_a_failure(world: World):
     await world.deploy("0", world.artifact())
     ref = await world.deployer.start(world.request("1", world.artifact("endless", "exec sleep 600\n")))
     await world.until(ref, lambda status: "web-1 starts" in status.message)
-    (job,) = (world.root("web-1") / ".andon/jobs").glob("*/pid")
+    job = max((world.root("web-1") / ".andon/jobs").glob("*/pid"), key=lambda path: path.stat().st_mtime_ns)
     children = _children(int(job.read_text()))
     os.kill(int(job.read_text()), signal.SIGKILL)
     for child in children:
