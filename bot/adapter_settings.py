@@ -36,11 +36,9 @@ def deployer_problems(
 
 def test_problems(use: str, settings: Mapping[str, Any]) -> list[Problem]:
     """What is wrong with the settings of a stage's test; a `ValidateTest`."""
-    if use not in ("command", "http"):
+    model = _test_settings(use)
+    if model is None:
         return _unknown(Kind.STAGE_TEST, use)
-    from integrations.checks import CommandSettings, HttpSettings
-
-    model: type[BaseModel] = HttpSettings if use == "http" else CommandSettings
     _, problems = validated(model, dict(settings))
     return [replace(problem, path=("with", *problem.path)) for problem in problems]
 
@@ -52,6 +50,23 @@ def source_problems(use: str, settings: Mapping[str, Any]) -> list[Problem]:
     model: type[BaseModel] = Registry().load(Kind.RELEASE_SOURCE, use).settings
     _, problems = validated(model, dict(settings))
     return [replace(problem, path=("with", *problem.path)) for problem in problems]
+
+
+def _test_settings(use: str) -> type[BaseModel] | None:
+    match use:
+        case "command" | "http":
+            from integrations.checks import CommandSettings, HttpSettings
+
+            return HttpSettings if use == "http" else CommandSettings
+        case "github-workflow":
+            from integrations.github.config import GitHubWorkflowSettings
+
+            return GitHubWorkflowSettings
+        case "load":
+            from integrations.load import LoadSettings
+
+            return LoadSettings
+    return None
 
 
 def _unknown(kind: Kind, name: str) -> list[Problem]:

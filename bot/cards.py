@@ -29,6 +29,7 @@ from core.releases.state import (
     Pause,
     PipelineState,
     Release,
+    StopCause,
     Stopped,
 )
 from core.releases.statuses import Completed
@@ -144,6 +145,8 @@ class CardView:
     resume: Subject | None
     rollback: Subject | None
     retry: Subject | None
+    reruns_tests: bool
+    """Whether trying again means the tests of that stage."""
     lift: Subject | None
     about: Subject
     links: Links
@@ -197,6 +200,7 @@ def view(state: PipelineState, release: Release, world: World, now: datetime, li
         resume=_subject(state, release, "resume", pauses[0].id) if pauses else None,
         rollback=_rollback(state, release),
         retry=_retry(state, release),
+        reruns_tests=(again := _retry(state, release)) is not None and tests_stopped(state, again.subject),
         lift=_lift(state, release) if release.is_live else None,
         about=Subject(state.id, release.id),
         links=links,
@@ -396,6 +400,16 @@ def _retry(state: PipelineState, release: Release) -> Subject | None:
         if run is not None and run.release == release.id and isinstance(run.phase, Stopped):
             return _subject(state, release, "retry", occupied.name)
     return None
+
+
+def tests_stopped(state: PipelineState, stage: str) -> bool:
+    """Whether a stage stands still because of its tests, so that trying again runs them again."""
+    run = next((s.run for s in state.stages if s.name == stage), None)
+    return (
+        run is not None
+        and isinstance(run.phase, Stopped)
+        and run.phase.cause in (StopCause.TEST_FAILED, StopCause.TEST_ERRORED)
+    )
 
 
 def _lift(state: PipelineState, release: Release) -> Subject | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from bot.cards import CHANGES_SHOWN, NO_LINKS, Asking, Links, asking, short_version
+from bot.cards import CHANGES_SHOWN, NO_LINKS, Asking, Links, asking, short_version, tests_stopped
 from bot.render import Message, Templates, built_in
 from commands.dialect import Slack
 from commands.standing import OVER, PASSED, standing
@@ -39,11 +39,12 @@ BOUND: Final = frozenset({"approve", "reject"})
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Something to press: its verb, what it is about, and where."""
+    """Something to press: its verb, what it is about, where, and what stands on it if not the verb's own words."""
 
     verb: str
     about: Subject
     place: str
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +195,8 @@ def _offer(state: PipelineState, tell: Tell, verb: str) -> Offer:
     # The cord stops the whole service, wherever it is pulled.
     subject = "" if verb == "pause" else tell.subject
     print_ = drawn_from(state, verb, tell.release, subject) if verb in BOUND else ""
-    return Offer(verb, Subject(state.id, tell.release, subject, print_), tell.subject)
+    words = "Run the tests again" if verb == "retry" and tests_stopped(state, tell.subject) else ""
+    return Offer(verb, Subject(state.id, tell.release, subject, print_), tell.subject, words)
 
 
 def _call(page: Page, state: PipelineState, world: World) -> Called:

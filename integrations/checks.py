@@ -127,6 +127,28 @@ class CommandSettings(Strict):
     cwd: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a command ended: its status (negative for a signal, None where its time was over) and what it printed."""
+
+    status: int | None
+    output: str
+    timeout: timedelta
+
+    def judged(self) -> TestResult:
+        """What that means for a test."""
+        said = _tail(self.output)
+        rest = self.output if len(self.output) > MOST_SHOWN else ""
+        if self.status is None:
+            late = f"it did not end within {self.timeout.total_seconds():g} s{said}"
+            return TestResult(TestOutcome.ERRORED, late, output=rest)
+        if self.status < 0:
+            return TestResult(TestOutcome.ERRORED, f"it was ended by {_signal(-self.status)}{said}", output=rest)
+        if self.status:
+            return TestResult(TestOutcome.FAILED, f"it ended with status {self.status}{said}", output=rest)
+        return TestResult(TestOutcome.PASSED, f"it ended well{said}")
+
+
 class CommandTest:
     """The stage test `command`: exit status 0 is passed, another failed; everything else errored.
 
@@ -142,30 +164,22 @@ class CommandTest:
         """Run the command to its end, or to the end of its time."""
         try:
             wants = read_settings(CommandSettings, settings)
+            return (await self.ran(key, wants, timeout, context)).judged()
         except DefinitionError as error:
             return TestResult(TestOutcome.ERRORED, error.message)
+
+    async def ran(self, key: str, wants: CommandSettings, timeout: timedelta, context: TestContext) -> Ran:
+        """Run a command and say how it ended; raises DefinitionError where it cannot be run."""
         try:
             program = await _Program.start(wants.run, env=self._env(key, wants, context), cwd=wants.cwd)
-        except DefinitionError as error:
-            return TestResult(TestOutcome.ERRORED, error.message)
         except (OSError, ValueError) as error:
             why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "its arguments are wrong"
-            return TestResult(TestOutcome.ERRORED, f"`{clean(wants.run[0], 80)}` cannot be run: {why}")
+            raise DefinitionError(f"`{clean(wants.run[0], 80)}` cannot be run: {why}") from None
         try:
             status = await program.wait(timeout)
         finally:
             await program.end(self._grace)
-        output = _hidden(program.output(), wants.env.values())
-        said = _tail(output)
-        rest = output if len(output) > MOST_SHOWN else ""
-        if status is None:
-            late = f"it did not end within {timeout.total_seconds():g} s{said}"
-            return TestResult(TestOutcome.ERRORED, late, output=rest)
-        if status < 0:
-            return TestResult(TestOutcome.ERRORED, f"it was ended by {_signal(-status)}{said}", output=rest)
-        if status:
-            return TestResult(TestOutcome.FAILED, f"it ended with status {status}{said}", output=rest)
-        return TestResult(TestOutcome.PASSED, f"it ended well{said}")
+        return Ran(status, _hidden(program.output(), wants.env.values()), timeout)
 
     def _env(self, key: str, wants: CommandSettings, context: TestContext) -> dict[str, str]:
         own = {name: self._environment[name] for name in INHERITED if name in self._environment}

@@ -53,7 +53,9 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     },
     Kind.STAGE_TEST: {
         "command": "integrations.checks:CommandTest",
+        "github-workflow": "integrations.github.workflow_test:GitHubWorkflowTest",
         "http": "integrations.checks:HttpTest",
+        "load": "integrations.load:LoadTest",
     },
     Kind.RELEASE_SOURCE: {
         "github": "integrations.sources.github:GitHub",

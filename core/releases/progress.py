@@ -349,13 +349,18 @@ def _judge_tests(draft: Draft, name: str, run: StageRun, phase: Testing) -> bool
     if bad or unclear:
         worst = bad or unclear
         said = "failed" if bad else "could not tell"
-        why = listed(f"{t.name} {said}{': ' + t.detail if t.detail else ''}" for t in worst)
+        why = listed(f"{t.name} {said}{': ' + t.detail if t.detail else ''}{_linked(t)}" for t in worst)
         cause = StopCause.TEST_FAILED if bad else StopCause.TEST_ERRORED
         rollback.stand_still(draft, name, release, cause, why)
         return True
-    names = listed(t.name for t in phase.tests)
+    names = listed(f"{t.name}{_linked(t)}" for t in phase.tests)
     _start_bake(draft, name, run, stage, release, f"{names} passed; {_all_run(stage)}")
     return True
+
+
+def _linked(test: TestRun) -> str:
+    """Where its result can be looked at."""
+    return f" ({test.url})" if test.url else ""
 
 
 # ---- baking and passing ---------------------------------------------------------------------------------------------

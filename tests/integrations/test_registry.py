@@ -42,7 +42,7 @@ def test_nothing_is_imported_before_it_is_named():
 def test_an_unknown_name_offers_the_nearest():
     with pytest.raises(DefinitionError, match=r"no deployer `proceses`; did you mean `processes`\?"):
         Registry().load(Kind.DEPLOYER, "proceses")
-    with pytest.raises(DefinitionError, match="no stage test `zzz`; there is `command`, `http`"):
+    with pytest.raises(DefinitionError, match="no stage test `zzz`; there is `command`, `github-workflow`, `http`"):
         Registry().load(Kind.STAGE_TEST, "zzz")
     with pytest.raises(DefinitionError, match="none is installed"):
         Registry(built_in={}).load(Kind.STAGE_TEST, "zzz")
@@ -52,7 +52,7 @@ def test_an_installed_package_brings_its_own():
     registry = third_party(EntryPoint("ordered", "collections:OrderedDict", Kind.DEPLOYER.value))
     assert registry.names(Kind.DEPLOYER) == tuple(sorted(["ordered", *BUILT_IN[Kind.DEPLOYER]]))
     assert registry.load(Kind.DEPLOYER, "ordered").__name__ == "OrderedDict"
-    assert registry.names(Kind.STAGE_TEST) == ("command", "http")
+    assert registry.names(Kind.STAGE_TEST) == ("command", "github-workflow", "http", "load")
 
 
 def test_a_name_claimed_twice_is_an_error_for_whoever_looks():

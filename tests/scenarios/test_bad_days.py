@@ -10,7 +10,7 @@ from integrations.pager import signature
 from integrations.scripted import Act, Cue
 from simulator.seen import Seen
 from tests.scenarios.kit import PAGER_SECRET, Story, story
-from tests.scenarios.props import digest, shop
+from tests.scenarios.props import digest, people, shop
 
 ALERT = {
     "status": "firing",
@@ -137,6 +137,25 @@ async def test_a_failed_test_stops_it_in_beta_until_it_is_tried_again(tmp_path: 
         await s.ann.types("#shop", "/release retry shop in beta", wait=False)
         await s.settle()
         assert "Approve" in s.card("1.0.0").buttons
+
+
+async def test_a_failed_test_is_run_again_by_a_button_that_asks_who_presses(tmp_path: Path) -> None:
+    team = {"members": ["ann", "bob", "carol"], "owners": ["ann", "carol"], "on_call": "on-call"}
+    async with story(
+        tmp_path, organisation=people(teams={"shop": team}), smokes=lambda smoke: shop(smoke, patience="500ms")
+    ) as s:
+        s.receiver.smoke_status = 500
+        await s.announce("1.0.0")
+        (failed,) = [seen for seen in s.simulator.thread(s.card("1.0.0")) if "stands still in beta" in seen.text]
+        s.receiver.smoke_status = 200
+        await s.dave.presses("Run the tests again", on=failed)
+        await s.settle()
+        assert "Approve" not in s.card("1.0.0").buttons, "Dave is not of the team"
+        assert "retry shop is for the team shop" in s.privately(s.dave)[-1]
+        await s.ann.presses("Run the tests again", on=failed)
+        await s.settle()
+        assert "Approve" in s.card("1.0.0").buttons
+        assert "smoke passed" in " ".join(s.thread("1.0.0")) or s.receiver.smoked > 1
 
 
 async def test_an_override_in_production_takes_a_second_person(tmp_path: Path) -> None:
