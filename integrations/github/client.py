@@ -14,18 +14,16 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any
 
 import aiohttp
 import gidgethub
 import jwt
 from gidgethub.abc import GitHubAPI
 from gidgethub.apps import get_jwt
-from pydantic import Field, model_validator
 
 from core.errors import PermanentError, PortError, TransientError
-from core.releases.fields import Url
-from core.releases.problems import Strict, refusal
+from integrations.github.access import Access, AppAccess
 from integrations.intake import line
 
 API_VERSION = "2022-11-28"
@@ -38,47 +36,6 @@ MOST_KEPT = 64
 """Answers kept with their ETag: asked again and unchanged, they cost nothing of the hourly limit."""
 LEAST_PAUSE = timedelta(minutes=1)
 """How long GitHub wants to be left alone where it does not say how long."""
-
-Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$", examples=["GITHUB_TOKEN"])]
-"""The name of an environment variable."""
-
-
-class AppAccess(Strict):
-    """A GitHub App: its id, its private key (a file, or the name of a variable), and where it is installed."""
-
-    id: Annotated[int, Field(gt=0)] | Annotated[str, Field(pattern=r"^[A-Za-z0-9.]{1,60}$")]
-    installation: int = Field(gt=0, examples=[12345678])
-    key_file: str | None = None
-    key_env: Variable | None = None
-
-    @model_validator(mode="after")
-    def _one_key(self) -> Self:
-        if (self.key_file is None) == (self.key_env is None):
-            raise refusal(
-                "a GitHub App needs its private key from one place",
-                "write `key_file: PATH`, or `key_env: VARIABLE` with the key in that variable",
-            )
-        return self
-
-
-class Access(Strict):
-    """Where the API is and who asks; a base of `with:` wherever GitHub is asked.
-
-    The variable is always named, so that a definition is seen to use a token, and whose.
-    """
-
-    api: Url = "https://api.github.com"
-    token_env: Variable | None = None
-    app: AppAccess | None = None
-
-    @model_validator(mode="after")
-    def _one_identity(self) -> Self:
-        if (self.token_env is None) == (self.app is None):
-            raise refusal(
-                "GitHub must be asked by somebody: a token or an app, and not both",
-                "write `token_env: GITHUB_TOKEN`, or `app: {id: …, installation: …, key_file: …}`",
-            )
-        return self
 
 
 class GitHub:

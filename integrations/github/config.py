@@ -13,7 +13,7 @@ from core.errors import PermanentError
 from core.releases.fields import Duration, Line, Shorthand, Url
 from core.releases.problems import Problem, Strict, path_text, refusal, shown, validated
 from integrations.command.placeholders import used
-from integrations.github.client import Access, Variable
+from integrations.github.access import Access, Variable
 
 LEAST_POLL, LONGEST_POLL = timedelta(seconds=2), timedelta(minutes=5)
 MOST_INPUTS = 25

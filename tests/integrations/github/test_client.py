@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from core.errors import PermanentError, PortError, TransientError
 from core.releases.problems import validated
-from integrations.github.client import Access, AppAccess, GitHub, Refused
+from integrations.github.access import Access, AppAccess
+from integrations.github.client import GitHub, Refused
 from tests.standins.github import HUNG, SECONDARY, Fault, StandIn
 
 DEPLOYMENTS = "/repos/octo/shop/deployments"
