@@ -22,7 +22,7 @@ COPY simulator simulator
 COPY storage storage
 COPY templates templates
 RUN python -m venv /opt/andon
-RUN /opt/andon/bin/pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt .
+RUN /opt/andon/bin/pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt '.[all]'
 
 FROM python:3.11-slim-bookworm
 COPY --from=build /opt/andon /opt/andon

@@ -32,7 +32,7 @@ TIMEOUT = 20.0
 """Seconds for one question."""
 TOKEN_LIVES = 50 * 60.0
 """Seconds for which a token of an installation is used; GitHub gives it an hour."""
-MOST_KEPT = 64
+MOST_KEPT = 256
 """Answers kept with their ETag: asked again and unchanged, they cost nothing of the hourly limit."""
 LEAST_PAUSE = timedelta(minutes=1)
 """How long GitHub wants to be left alone where it does not say how long."""

@@ -8,8 +8,9 @@ these how far it came; where the run may or may not have begun, it is looked for
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -127,11 +128,12 @@ class GitHubActionsDeployer:
         except Refused as error:
             await talk.records.say(record.id, "error", f"GitHub would not run it: {error.words}")
             raise
-        if begun_now is None:
-            found = await self._listed(talk, record, key)
-            begun_now = found.id, found.url
-        run, url = begun_now
-        await talk.records.say(record.id, "in_progress", "It runs", log=url, environment=target.url or "")
+        with _never_refused():
+            if begun_now is None:
+                found = await self._listed(talk, record, key)
+                begun_now = found.id, found.url
+            run, url = begun_now
+            await talk.records.say(record.id, "in_progress", "It runs", log=url, environment=target.url or "")
         return _ref(key, record.id, run, url)
 
     async def _listed(self, talk: _Talk, record: Record, key: str) -> Run:
@@ -144,7 +146,11 @@ class GitHubActionsDeployer:
         raise TransientError("GitHub took the request for a run, but does not list the run yet.")
 
     async def find(self, key: str) -> DeploymentRef | None:
-        """The run begun under this key; raises TransientError while GitHub may still begin it."""
+        """The run begun under this key; raises TransientError while GitHub may still begin it, or will not say."""
+        with _never_refused():
+            return await self._found(key)
+
+    async def _found(self, key: str) -> DeploymentRef | None:
         async with self._github.open() as api:
             talk = self._talk(api)
             record = await talk.records.find(self._task(key))
@@ -189,6 +195,9 @@ class GitHubActionsDeployer:
             judged = await talk.runs.judge(run)
             if judged.outcome.is_final:
                 await talk.records.say(record, STATES[judged.outcome], judged.words, log=judged.url)
+                if not ended(await talk.records.statuses(record)):
+                    # It is over only when GitHub shows it so: what runs is read from there next.
+                    return DeploymentStatus(Outcome.RUNNING, "it ends")
                 return _standing(judged)
             asked = cancelled_at(statuses)
             if asked is not None and talk.now - asked > self._config.force_cancel_after:
@@ -291,6 +300,15 @@ class GitHubActionsDeployer:
             mend = nearest(strange[0], file.inputs, otherwise="it declares none")
             raise PermanentError(f"{self._config.workflow} does not take the input `{strange[0]}`; {mend}.")
         return {**{name: value for name, value in offered.items() if name in file.inputs}, **own}
+
+
+@contextlib.contextmanager
+def _never_refused() -> Iterator[None]:
+    """Where a run may have begun, a refusal says nothing of it: it is asked again."""
+    try:
+        yield
+    except PermanentError as error:
+        raise TransientError(error.message, retry_after=timedelta(minutes=1)) from None
 
 
 def _told(request: DeploymentRequest) -> dict[str, str]:

@@ -22,7 +22,7 @@ MOST_WORDS = 140
 """GitHub takes no longer description."""
 ENDED = ("success", "failure", "error", "inactive")
 CANCELLING = "Andon asked for its end"
-MOST_LOOKED = 30
+MOST_LOOKED = 20
 """Deployments of one environment looked through for the newest that succeeded."""
 _RUN_URL = re.compile(r"/actions/runs/(\d+)(?:/|$)")
 

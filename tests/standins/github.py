@@ -78,6 +78,8 @@ class StandIn:
         self.mistakes: list[str] = []
         self.url = ""
         self.left = 5000
+        self.hides_statuses = 0
+        """How many new statuses one list of them does not show yet."""
         self.held = asyncio.Event()
         self._faults: list[tuple[str, Fault]] = []
         self._hold: tuple[str, int, bool] | None = None
@@ -398,7 +400,10 @@ async def _show_deployment(place: StandIn, request: web.Request, values: Mapping
 
 
 async def _list_statuses(place: StandIn, request: web.Request, values: Mapping[str, Any]) -> tuple[int, Any]:
-    return 200, _page(request, list(reversed(place.deployment(values).statuses)))
+    statuses = place.deployment(values).statuses
+    if place.hides_statuses and statuses[-1]["state"] in ("success", "failure"):
+        statuses, place.hides_statuses = statuses[: -place.hides_statuses], 0
+    return 200, _page(request, list(reversed(statuses)))
 
 
 async def _make_status(place: StandIn, request: web.Request, values: Mapping[str, Any]) -> tuple[int, Any]:

@@ -297,6 +297,33 @@ async def test_trouble_is_unknown_and_ends_in_one_run(github: StandIn, call: str
     assert len(github.repository.runs) == 1
 
 
+async def test_a_refusal_after_the_run_began_does_not_pass_for_one_before(github: StandIn) -> None:
+    github.fails(r"POST .*/dispatches", Fault(503, is_late=True))
+    with pytest.raises(TransientError):
+        await client(github).start(request("shop:d1"))
+    with pytest.raises(TransientError, match="may have expired"):
+        await client(github, token="old").find("shop:d1")
+    github.permissions["deployments"] = "read"
+    with pytest.raises(TransientError, match="needs the permission deployments: write"):
+        await client(github).find("shop:d1")
+    github.permissions["deployments"] = "write"
+    assert await client(github).find("shop:d1") is not None
+    assert len(github.repository.runs) == 1
+
+
+async def test_a_success_counts_when_github_shows_it(github: StandIn) -> None:
+    deployer = client(github)
+    ref = await deployer.start(request("shop:d1"))
+    (made,) = github.repository.deployments.values()
+    for _ in range(2):
+        await deployer.status(ref)
+    github.hides_statuses = 1
+    assert (await deployer.status(ref)).outcome is Outcome.RUNNING
+    assert [status["state"] for status in made.statuses] == ["queued", "in_progress", "success"]
+    assert (await deployer.status(ref)).outcome is Outcome.SUCCEEDED
+    assert len(made.statuses) == 3, "it is written down once"
+
+
 async def test_whether_a_lost_request_began_is_not_guessed(github: StandIn) -> None:
     github.fails("POST .*/dispatches", HUNG)
     with pytest.raises(TransientError):
