@@ -151,7 +151,7 @@ async def test_a_failed_test_is_run_again_by_a_button_that_asks_who_presses(tmp_
         await s.dave.presses("Run the tests again", on=failed)
         await s.settle()
         assert "Approve" not in s.card("1.0.0").buttons, "Dave is not of the team"
-        assert "retry shop is for the team shop" in s.privately(s.dave)[-1]
+        assert "Only the team shop may retry shop." in s.privately(s.dave)[-1]
         await s.ann.presses("Run the tests again", on=failed)
         await s.settle()
         assert "Approve" in s.card("1.0.0").buttons

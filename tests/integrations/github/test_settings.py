@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from bot.adapter_settings import deployer_problems, test_problems
+from bot import adapter_settings
 
 WITH = {"repository": "octo/shop", "workflow": "deploy.yml", "token_env": "SHOP_TOKEN"}
 CHECKS = (
@@ -40,7 +40,7 @@ def test_checking_needs_no_package_of_githubs() -> None:
 def test_what_is_wrong_is_found_and_placed(
     settings: dict[str, object], target: dict[str, object], sentence: str
 ) -> None:
-    problems = deployer_problems("github-actions", {**WITH, **settings}, {"web": target})
+    problems = adapter_settings.deployer_problems("github-actions", {**WITH, **settings}, {"web": target})
     if not sentence:
         assert problems == []
         return
@@ -50,5 +50,5 @@ def test_what_is_wrong_is_found_and_placed(
 
 
 def test_a_test_of_a_stage_is_checked_too() -> None:
-    (problem,) = test_problems("github-workflow", {**WITH, "pol": "5s"})
+    (problem,) = adapter_settings.test_problems("github-workflow", {**WITH, "pol": "5s"})
     assert (problem.path, problem.mend) == (("with", "pol"), "did you mean `poll`?")
