@@ -1,0 +1,1 @@
+"""The deployer `kubernetes`: images of Deployments and StatefulSets, changed by digest."""
