@@ -31,6 +31,10 @@ def deployer_problems(
         from integrations.github.config import problems
 
         return list(problems(settings, targets))
+    if deployer == "kubernetes":
+        from integrations.kubernetes import config
+
+        return list(config.problems(settings, targets))
     return _unknown(Kind.DEPLOYER, deployer)
 
 

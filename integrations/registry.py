@@ -43,6 +43,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "command": "integrations.command.deployer:CommandDeployer",
         "github-actions": "integrations.github.deployer:GitHubActionsDeployer",
         "hosts": "integrations.hosts.deployer:HostsDeployer",
+        "kubernetes": "integrations.kubernetes.deployer:KubernetesDeployer",
         "processes": "integrations.processes.deployer:ProcessesDeployer",
         "scripted": "integrations.scripted:ScriptedDeployer",
     },
@@ -62,7 +63,11 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     },
 }
 
-EXTRAS: Mapping[str, str] = {"integrations.github": "github", "integrations.hosts": "hosts"}
+EXTRAS: Mapping[str, str] = {
+    "integrations.github": "github",
+    "integrations.hosts": "hosts",
+    "integrations.kubernetes": "kubernetes",
+}
 """What must be installed beside Andon for the adapters of a package: `pip install 'andon[github]'`."""
 
 

@@ -87,7 +87,7 @@ class Api:
     """Name and operations of every patch that was carried out."""
     before: Callable[[str, str], None] = lambda _verb, _resource: None
     after: Callable[[str, str], None] = lambda _verb, _resource: None
-    page: int = 2
+    page: int = 500
     """The most objects of one answer to a list."""
     url: str = ""
     _closing: asyncio.Event = field(default_factory=asyncio.Event)
@@ -132,25 +132,28 @@ class Api:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         try:
-            if request.headers.get("Authorization") != f"Bearer {self.token}":
-                raise Refusal(401, "Unauthorized", "Unauthorized")
-            group, namespace, resource, name = self._path(request)
-            verb = {"GET": "get" if name else "list", "PATCH": "patch", "DELETE": "delete"}[request.method]
-            body = await request.text()
-            self.asked.append((verb, resource))
-            self.before(verb, resource)
-            fault = next((one for one in self.faults if one.meets(verb, resource)), None)
-            if fault is not None:
-                fault.times -= 1
-                if fault.is_carried_out:
-                    await self._carried_out(request, body, group, namespace, resource, name)
-                return await self._faulty(request, fault)
-            self._allow(verb, group, namespace, resource, name)
-            answer = await self._carried_out(request, body, group, namespace, resource, name)
-            self.after(verb, resource)
-            return answer
+            return await self._judged(request)
         except Refusal as refusal:
             return _status(refusal)
+
+    async def _judged(self, request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Authorization") != f"Bearer {self.token}":
+            raise Refusal(401, "Unauthorized", "Unauthorized")
+        group, namespace, resource, name = self._path(request)
+        verb = {"GET": "get" if name else "list", "PATCH": "patch", "DELETE": "delete"}[request.method]
+        body = await request.text()
+        self.asked.append((verb, resource))
+        self.before(verb, resource)
+        fault = next((one for one in self.faults if one.meets(verb, resource)), None)
+        if fault is not None:
+            fault.times -= 1
+            if fault.is_carried_out:
+                self._carried_out(request, body, (group, namespace, resource, name))
+            return await self._faulty(request, fault)
+        self._allow(verb, group, namespace, resource, name)
+        answer = self._carried_out(request, body, (group, namespace, resource, name))
+        self.after(verb, resource)
+        return answer
 
     def _path(self, request: web.Request) -> tuple[str, str, str, str]:
         steps = request.path.strip("/").split("/")
@@ -181,7 +184,7 @@ class Api:
                 and (not named or name in named)
             ):
                 return
-        which = f'{_qualified(group, resource.split("/")[0])} "{name}"' if name else _qualified(group, resource)
+        which = f'{_qualified(group, _whole(resource))} "{name}"' if name else _qualified(group, resource)
         raise Refusal(
             403,
             "Forbidden",
@@ -203,10 +206,9 @@ class Api:
         answer.headers.update(fault.headers)
         return answer
 
-    async def _carried_out(
-        self, request: web.Request, body: str, group: str, namespace: str, resource: str, name: str
-    ) -> web.Response:
-        kind = RESOURCES[group, resource.split("/")[0]]
+    def _carried_out(self, request: web.Request, body: str, which: tuple[str, str, str, str]) -> web.Response:
+        group, namespace, resource, name = which
+        kind = RESOURCES[group, _whole(resource)]
         if not name:
             return self._list(request, kind, namespace)
         if request.method == "GET" and group == "apps":
@@ -214,7 +216,7 @@ class Api:
         thing = self.world.objects.get((kind, namespace, name))
         if thing is None:
             raise Refusal(
-                404, "NotFound", f'{_qualified(group, resource.split("/")[0])} "{name}" not found',
+                404, "NotFound", f'{_qualified(group, _whole(resource))} "{name}" not found',
                 {"name": name, "group": group, "kind": resource},
             )  # fmt: skip
         if resource == "pods/log":
@@ -331,6 +333,10 @@ def _status(refusal: Refusal) -> web.Response:
         },
         status=refusal.code,
     )  # fmt: skip
+
+
+def _whole(resource: str) -> str:
+    return resource.partition("/")[0]
 
 
 def _qualified(group: str, resource: str) -> str:

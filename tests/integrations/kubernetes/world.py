@@ -357,7 +357,8 @@ class World:
             words = "0/3 nodes are available: 3 Insufficient cpu."
             said = {**_condition("PodScheduled", "False", "Unschedulable"), "message": words}
             del said["lastUpdateTime"]
-            return self._status(pod, {"phase": "Pending", "conditions": [said]})
+            self._status(pod, {"phase": "Pending", "conditions": [said]})
+            return
         if age == 1:
             return
         statuses = [self._container(container, age) for container in pod["spec"]["containers"]]
