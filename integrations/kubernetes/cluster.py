@@ -23,7 +23,7 @@ import yaml
 from lightkube import AsyncClient, KubeConfig, operators
 from lightkube.config.client_adapter import verify_cluster
 from lightkube.config.kubeconfig import SERVICE_ACCOUNT, SingleConfig
-from lightkube.core.exceptions import ApiError, ConfigError
+from lightkube.core.exceptions import ConfigError
 from lightkube.core.resource import NamespacedResource
 from lightkube.models.meta_v1 import LabelSelector
 from lightkube.resources.apps_v1 import Deployment, ReplicaSet, StatefulSet
@@ -198,7 +198,7 @@ class Cluster:
 
     def _refusal(self, error: httpx2.HTTPStatusError, what: str) -> PortError:
         code = error.response.status_code
-        words = str(error.status.message or "") if isinstance(error, ApiError) else ""
+        words = str(_status(error).get("message") or "")
         said = f": {shown(words, 400)}" if words else ""
         if code == 401:
             # The file may have been renewed since: the next question reads it again.
@@ -222,9 +222,19 @@ class Cluster:
         return TransientError(f"The API server could not answer ({code}){said or '.'}")
 
 
+def _status(error: httpx2.HTTPStatusError) -> Mapping[str, Any]:
+    """What a refusal says of itself; nothing where it is not Kubernetes that refuses."""
+    try:
+        found = error.response.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _is_about_the_object(error: httpx2.HTTPStatusError) -> bool:
     """Whether 422 says what is wrong with the object; where a patch's own `test` failed it says nothing."""
-    return isinstance(error, ApiError) and bool(error.status.details and error.status.details.kind)
+    details = _status(error).get("details")
+    return isinstance(details, dict) and bool(details.get("kind"))
 
 
 def _forbidden(words: str, what: str) -> str:

@@ -161,7 +161,7 @@ class KubernetesDeployer:
         watch = self._watched.setdefault(now.key, _Watch(self._monotonic()))
         done, wanted = seen.ready(now.key), replicas(seen.workload)
         if done != watch.done:
-            watch.done, watch.moved_at = done, self._monotonic()
+            watch.done, watch.moved_at, watch.was_hopeless = done, self._monotonic(), False
         standing = judged(seen.workload)
         instead = _instead(seen.workload, now)
         if instead:
@@ -182,7 +182,8 @@ class KubernetesDeployer:
         if standing.stand is Stand.FAILED or (is_hopeless and watch.was_hopeless) or self._is_stuck(seen, watch):
             words = standing.words if standing.stand is Stand.FAILED else "The new version does not come up"
             return await self._end(seen, now, Outcome.FAILED, f"{words}: {reasons}" if reasons else words, found)
-        watch.was_hopeless = is_hopeless
+        # A pull that failed is waited with before the next, without its reason: one look in between says nothing.
+        watch.was_hopeless = watch.was_hopeless or is_hopeless
         words = await self._made_anew(seen) or (f"It waits: {reasons}" if reasons else standing.words)
         if isinstance(seen.workload, Deployment) and seen.workload.spec.paused:
             words = f"Somebody paused the {seen.place}; `kubectl rollout resume` lets it go on."

@@ -79,12 +79,12 @@ def _of_containers(pod: str, statuses: Sequence[ContainerStatus]) -> Iterator[Tr
         state = status.state or ContainerState()
         ended = state.terminated or (status.lastState.terminated if status.lastState is not None else None)
         reason = (state.waiting.reason or "") if state.waiting is not None else ""
-        words = shown((state.waiting.message or "") if state.waiting is not None else "", LONGEST_SAID)
+        said = (state.waiting.message or "") if state.waiting is not None else ""
+        words = shown(said, LONGEST_SAID)
         which = f"the container `{status.name}` of the pod `{pod}`"
         if reason in ("ImagePullBackOff", "ErrImagePull"):
-            if _NOT_THERE.search(words):
-                is_sure = reason == "ImagePullBackOff"
-                yield Trouble(f"the image {shown(status.image, 200)} does not exist: {words}", is_sure, pod)
+            if _NOT_THERE.search(said):
+                yield Trouble(f"the image {shown(status.image, 200)} does not exist: {words}", True, pod)
             else:
                 yield Trouble(f"the image {shown(status.image, 200)} cannot be pulled: {words}", pod=pod)
         elif reason in ("InvalidImageName", "ErrImageNeverPull"):

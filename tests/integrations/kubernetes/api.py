@@ -226,7 +226,7 @@ class Api:
         if request.method == "DELETE":
             assert kind == "Pod"
             self.world._end(thing)
-        return web.json_response(thing)
+        return _json(thing)
 
     # ---- what it does -----------------------------------------------------------------------------------------------
 
@@ -249,7 +249,7 @@ class Api:
             {key: value for key, value in thing.items() if key not in ("kind", "apiVersion")}
             for thing in found[start : start + limit]
         ]
-        return web.json_response({"kind": f"{kind}List", "apiVersion": version, "metadata": meta, "items": items})
+        return _json({"kind": f"{kind}List", "apiVersion": version, "metadata": meta, "items": items})
 
     def _log(self, request: web.Request, pod: Object) -> web.Response:
         name = request.query.get("container", "")
@@ -257,7 +257,7 @@ class Api:
         if container is None:
             raise Refusal(400, "BadRequest", f"container {name} is not valid for pod {pod['metadata']['name']}")
         statuses = pod["status"].get("containerStatuses", [])
-        state = next((one for one in statuses if one["name"] == name), {"state": {"waiting": {}}})
+        state: Object = next((one for one in statuses if one["name"] == name), {"state": {"waiting": {}}})
         if "waiting" in state["state"] and "lastState" not in state:
             where = f'container "{name}" in pod "{pod["metadata"]["name"]}"'
             raise Refusal(400, "BadRequest", f"{where} is waiting to start: ContainerCreating")
@@ -294,7 +294,7 @@ class Api:
         if new == thing:
             return thing
         self.patched.append((name, operations))
-        new = copy.deepcopy(new)
+        new = dict(copy.deepcopy(new))
         if new["spec"] != thing["spec"]:
             new["metadata"]["generation"] += 1
         _claim(new, thing, request.query.get("fieldManager", "unknown"))
@@ -315,7 +315,7 @@ def _claim(new: Object, old: Object, manager: str) -> None:
             held = entry["fieldsV1"].get("f:spec", {}).get("f:template", {}).get("f:spec", {}).get("f:containers", {})
             held.get(key, {}).pop("f:image", None)
         entries[:] = [entry for entry in entries if entry["manager"] != manager]
-        fields = {"f:spec": {"f:template": {"f:spec": {"f:containers": {key: {"f:image": {}}}}}}}
+        fields: Object = {"f:spec": {"f:template": {"f:spec": {"f:containers": {key: {"f:image": {}}}}}}}
         entries.append(
             {
                 "manager": manager, "operation": "Update", "apiVersion": "apps/v1", "time": "2026-01-02T03:04:05Z",
@@ -324,8 +324,13 @@ def _claim(new: Object, old: Object, manager: str) -> None:
         )  # fmt: skip
 
 
+def _json(thing: Object, status: int = 200) -> web.Response:
+    """Without a charset in its type, as the real one answers."""
+    return web.Response(body=json.dumps(thing).encode(), status=status, content_type="application/json")
+
+
 def _status(refusal: Refusal) -> web.Response:
-    return web.json_response(
+    return _json(
         {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": refusal.message,
             "reason": refusal.reason, "code": refusal.code,
@@ -351,7 +356,7 @@ def _selected(labels: Object, selector: str) -> bool:
     return True
 
 
-def _at(thing: Object, path: str) -> Any:
+def _at(thing: Any, path: str) -> Any:
     for step in path.split("."):
         thing = thing.get(step, {}) if isinstance(thing, dict) else {}
     return thing

@@ -353,7 +353,7 @@ class World:
             if age > self._ages.setdefault(f"{uid}/end", age):
                 self.remove(pod)
             return
-        if self.is_full and "conditions" not in pod["status"]:
+        if self.is_full and "containerStatuses" not in pod["status"]:
             words = "0/3 nodes are available: 3 Insufficient cpu."
             said = {**_condition("PodScheduled", "False", "Unschedulable"), "message": words}
             del said["lastUpdateTime"]
