@@ -12,7 +12,7 @@ import sys
 from typing import Final
 
 FORM: Final = "%(asctime)s %(levelname)s %(name)s %(message)s"
-QUIET: Final = ("alembic", "apscheduler", "slack_bolt", "slack_sdk")
+QUIET: Final = ("alembic", "apscheduler", "httpx2", "slack_bolt", "slack_sdk")
 """Libraries that write a line for every job and every request."""
 YOUNG: Final = 10_000
 """Objects made before the youngest are looked through: a request makes some hundreds, nearly all without cycles."""

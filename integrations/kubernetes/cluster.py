@@ -149,13 +149,17 @@ class Cluster:
                 yield client
         except httpx2.HTTPStatusError as error:
             raise self._refusal(error, what) from error
-        except (httpx2.HTTPError, TimeoutError, OSError) as error:
+        except (httpx2.HTTPError, TimeoutError, ConnectionError) as error:
             why = "its certificate is not trusted" if "CERTIFICATE" in str(error) else type(error).__name__
             raise TransientError(f"The API server of {self._named} did not answer ({why}).") from error
         except ConfigError as error:
             # What a credentials program printed is not repeated: it may hold what it is for.
             self._client = None
             raise CredentialsRefusedError(f"Andon has no credentials for {self._named}: {_reason(error)}.") from error
+        except OSError as error:
+            self._client = None
+            missing = shown(str(error.filename or type(error).__name__), 100)
+            raise CredentialsRefusedError(f"Andon cannot use its credentials for {self._named}: {missing}.") from error
         except (msgspec.MsgspecError, KeyError, ValueError) as error:
             raise TransientError(f"What answers for {self._named} does not speak as Kubernetes does.") from error
 

@@ -163,7 +163,7 @@ class KubernetesDeployer:
         if done != watch.done:
             watch.done, watch.moved_at, watch.was_hopeless = done, self._monotonic(), False
         standing = judged(seen.workload)
-        instead = _instead(seen.workload, now)
+        instead = _instead(seen.workload, now, seen.place)
         if instead:
             return await self._end(
                 seen, now, Outcome.FAILED, f"Somebody changed the {seen.place} past Andon: {instead}"
@@ -273,7 +273,7 @@ class KubernetesDeployer:
                 raise PermanentError(
                     f"Nothing on the {place} remembers what ran there before: take it back with `kubectl rollout undo`."
                 )
-            if now.is_going_back or _instead(workload, now):
+            if now.is_going_back or _instead(workload, now, place):
                 return
             names = list(now.before.images)
             paths = containers(workload, names[0], names[1:], place)
@@ -391,14 +391,14 @@ def _before(workload: Workload, record: Record, paths: Sequence[Any]) -> Before:
     )
 
 
-def _instead(workload: Workload, now: Now) -> str:
+def _instead(workload: Workload, now: Now, place: Place) -> str:
     """What the pod template says instead of what this deployment wrote there; empty where it still says so."""
     if marks(workload).get(KEY) != now.key:
         return "its pods are made from another template now"
     if not now.before.images:
         return ""
     names = list(now.before.images)
-    for path in containers(workload, names[0], names[1:], "object"):
+    for path in containers(workload, names[0], names[1:], place):
         if images.digest_of(path.image) != now.digest:
             return f"its container `{path.name}` is to run {shown(path.image, 200)}"
     return ""

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import copy
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,14 +94,14 @@ class Api:
     _closing: asyncio.Event = field(default_factory=asyncio.Event)
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[Api]:
+    async def running(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[Api]:
         application = web.Application()
         application.router.add_route("*", "/{path:.*}", self._answer)
         runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1)
         await runner.setup()
         try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+            self.url = f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
             yield self
         finally:
             self._closing.set()

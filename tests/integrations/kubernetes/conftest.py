@@ -7,19 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.integrations.kubernetes.api import Api
-from tests.integrations.kubernetes.rig import Shop, workload
-
-PAGE = Path(__file__).resolve().parents[3] / "docs/deployers/kubernetes.md"
-
-
-def documents() -> list[dict[str, Any]]:
-    """Every Kubernetes object of the page."""
-    blocks = [part.split("```")[0] for part in PAGE.read_text().split("```yaml\n")[1:]]
-    found = [one for block in blocks for one in yaml.safe_load_all(block)]
-    return [one for one in found if isinstance(one, dict) and "apiVersion" in one]
+from tests.integrations.kubernetes.rig import Shop, documents, workload
 
 
 @pytest.fixture

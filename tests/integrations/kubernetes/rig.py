@@ -9,6 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from core.ports import DeploymentRequest, Outcome
 from integrations.contract import over
 from integrations.kubernetes.config import KubernetesConfig, read
@@ -16,8 +18,16 @@ from integrations.kubernetes.deployer import KubernetesDeployer
 from tests.integrations.kubernetes.api import Api
 from tests.integrations.kubernetes.world import Image, Object, World
 
+PAGE = Path(__file__).resolve().parents[3] / "docs/deployers/kubernetes.md"
 REPOSITORY = "registry.example.com/shop/checkout"
 SECRET_OF_ENV = "correct-horse"
+
+
+def documents() -> list[dict[str, Any]]:
+    """Every Kubernetes object of the page."""
+    blocks = [part.split("```")[0] for part in PAGE.read_text().split("```yaml\n")[1:]]
+    found = [one for block in blocks for one in yaml.safe_load_all(block)]
+    return [one for one in found if isinstance(one, dict) and "apiVersion" in one]
 
 
 def digest(version: str) -> str:

@@ -368,6 +368,16 @@ async def test_a_credentials_program_that_fails_is_named_and_not_quoted(shop: Sh
     assert "hunter2" not in repr(told.value)
 
 
+async def test_a_credentials_program_that_is_not_there_is_named(shop: Shop) -> None:
+    file = shop.path / "kubeconfig"
+    shop.api.kubeconfig(file)
+    program = "{apiVersion: client.authentication.k8s.io/v1beta1, command: no-such-program}"
+    file.write_text(file.read_text().replace("token: open-sesame", f"exec: {program}"))
+    settings = {"kubeconfig": str(file), "context": "test", "namespace": "shop"}
+    with pytest.raises(PermanentError, match=r"cannot use its credentials for .*: no-such-program"):
+        await KubernetesDeployer.from_settings(settings, {"checkout": {}}).start(order("k-1"))
+
+
 @pytest.mark.parametrize(
     ("settings", "targets", "said"),
     [
