@@ -1,4 +1,4 @@
-"""Inside a cluster: the pod's service account, whose token is renewed while Andon runs, over TLS with the cluster's CA."""
+"""Inside a cluster: the account of the pod, whose token is renewed while Andon runs, over TLS with the cluster's CA."""
 
 from __future__ import annotations
 
