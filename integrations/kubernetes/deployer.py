@@ -18,7 +18,7 @@ from integrations.kubernetes.batches import strategy
 from integrations.kubernetes.cluster import ChangedError, Cluster, GoneError
 from integrations.kubernetes.config import KubernetesConfig, Place, Target, read
 from integrations.kubernetes.owners import refuse_owned
-from integrations.kubernetes.record import DIGEST, KEY, VERSION, Before, Ended, Now, Record
+from integrations.kubernetes.record import DIGEST, KEY, LONGEST_MESSAGE, VERSION, Before, Ended, Now, Record
 from integrations.kubernetes.workload import (
     Stand,
     Workload,
@@ -232,6 +232,7 @@ class KubernetesDeployer:
         self, seen: _Seen, now: Now, outcome: Outcome, words: str, found: Sequence[troubles.Trouble] = ()
     ) -> DeploymentStatus:
         """Write on the object how it ended, then say so."""
+        words = shown(words, LONGEST_MESSAGE)
         end = Ended(now.key, outcome.value, words, seen.ready(now.key), replicas(seen.workload))
         output = await self._output(seen, found)
         try:
@@ -331,10 +332,11 @@ class KubernetesDeployer:
         if seen.workload.spec.podManagementPolicy == "Parallel":
             return ""
         current = marks(seen.workload).get(KEY)
-        stuck = [p for p in seen.pods if notes(p).get(KEY) != current and troubles.of_pods([p])]
+        others = [pod for pod in seen.pods if notes(pod).get(KEY) != current]
+        stuck = [meta(pod).name or "" for pod in others if _is_broken(pod, seen.record)]
         if not stuck:
             return ""
-        name = max((meta(pod).name or "" for pod in stuck), key=lambda text: (len(text), text))
+        name = max(stuck, key=lambda text: (len(text), text))
         try:
             await self._cluster.delete_pod(seen.place.namespace, name)
         except GoneError:
@@ -410,6 +412,16 @@ def _from_marks(workload: Workload, key: str) -> Now | None:
     if known.get(KEY) != key:
         return None
     return Now(key, known.get(DIGEST, ""), known.get(VERSION, ""), Before({}, {}))
+
+
+def _is_broken(pod: Pod, record: Record) -> bool:
+    """Whether a pod will not come up again: of what succeeded once that is only said where it is hopeless."""
+    key, now = notes(pod).get(KEY), record.now
+    failed = {end.key for end in record.over if end.outcome != Outcome.SUCCEEDED.value}
+    if now is not None and now.is_going_back:
+        failed.add(now.key)
+    found = troubles.of_pods([pod])
+    return any(trouble.is_hopeless for trouble in found) or (bool(found) and key in failed)
 
 
 def _running(pod: Pod, container: str) -> tuple[str, str | None]:

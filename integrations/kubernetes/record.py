@@ -22,7 +22,7 @@ KEY, VERSION, DIGEST = "andon/key", "andon/version", "andon/digest"
 MARKS = (KEY, VERSION, DIGEST)
 KEPT = 20
 """Deployments that are over and whose end is remembered."""
-LONGEST_MESSAGE = 300
+LONGEST_MESSAGE = 500
 
 
 @dataclass(frozen=True, slots=True)

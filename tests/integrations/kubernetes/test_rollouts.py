@@ -344,6 +344,17 @@ async def test_a_broken_pod_that_may_not_be_deleted_is_named(shop_of: Callable[.
     assert (await over(shop, deployer, back)).outcome is Outcome.SUCCEEDED
 
 
+async def test_a_good_pod_that_is_not_ready_for_a_moment_is_left_alone(shop_of: Callable[..., Shop]) -> None:
+    shop = shop_of("StatefulSet")
+    deployer = await shop.runs("1", "k-1")
+    ref = await deployer.start(order("k-2", "2"))
+    shop.world.images[digest("1")] = Image.SLOW
+    await looked(deployer, ref, 8)
+    shop.world.images[digest("1")] = Image.GOOD
+    assert (await over(shop, deployer, ref)).outcome is Outcome.SUCCEEDED
+    assert ("delete", "pods") not in shop.api.asked
+
+
 async def test_the_end_is_written_before_it_is_told(shop: Shop) -> None:
     """If writing it fails, it is judged again."""
     deployer = shop.connect()
