@@ -80,12 +80,12 @@ def anew(api: Api, path: Path) -> Shop:
 
 def moments(asked: list[tuple[str, str]]) -> list[tuple[int, bool]]:
     """At which questions to be killed, and whether they are still carried out: at each patch, before and after it; and
-    at every fourth of the others, because the cluster's state differs between them, not what they ask."""
+    at every seventh of the others, because the cluster's state differs between them, not what they ask."""
     found = []
     for at, (verb, _) in enumerate(asked, 1):
         if verb == "patch":
             found += [(at, False), (at, True)]
-        elif at == 1 or at % 4 == 0:
+        elif at == 1 or at % 7 == 0:
             found.append((at, False))
     return found
 
