@@ -25,6 +25,7 @@ CHANGE = "# change this"
 PLACES: Mapping[str, str] = {
     "github-actions": "where a workflow of GitHub Actions puts it",
     "hosts": "servers, over SSH",
+    "kubernetes": "a Deployment or StatefulSet of Kubernetes",
     "processes": "processes on Andon's own machine",
     "command": "wherever a program of ours puts it",
 }
