@@ -50,6 +50,7 @@ class StageTests:
             detail=result.detail,
             url=result.url,
             output=end_of(result.output),
+            tells=result.tells,
         )
         await self._engine.submit(claimed.pipeline_id, event, dedupe=f"{claimed.key}/reported")
         return Done()

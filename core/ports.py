@@ -262,3 +262,5 @@ class TestResult:
     detail: str = ""
     url: str = ""
     output: str = ""
+    tells: bool = False
+    """Whether the sentence is worth the thread even where it passed: numbers that somebody will compare."""

@@ -172,7 +172,7 @@ def _judged(wants: LoadSettings, ran: Ran, report: object) -> TestResult:
         return TestResult(TestOutcome.ERRORED, f"its report has no number {listed(unknown, 'or')}", url, ran.output)
     if ended.outcome is TestOutcome.FAILED:
         return TestResult(ended.outcome, ended.detail, url, ended.output)
-    return TestResult(TestOutcome.PASSED, listed(kept), url)
+    return TestResult(TestOutcome.PASSED, listed(kept), url, tells=True)
 
 
 def _found(report: object, path: Sequence[str] | None) -> Any:

@@ -129,13 +129,14 @@ class RunningVersionObserved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageTestReported:
-    """A test of a stage ended [11]."""
+    """A test of a stage ended [11]; `tells` where its sentence is worth the thread although it passed."""
 
     key: str
     outcome: TestOutcome
     detail: str = ""
     url: str = ""
     output: str = ""
+    tells: bool = False
 
 
 @quick

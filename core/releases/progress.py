@@ -353,7 +353,7 @@ def _judge_tests(draft: Draft, name: str, run: StageRun, phase: Testing) -> bool
         cause = StopCause.TEST_FAILED if bad else StopCause.TEST_ERRORED
         rollback.stand_still(draft, name, release, cause, why)
         return True
-    names = listed(f"{t.name}{_linked(t)}" for t in phase.tests)
+    names = listed(t.name for t in phase.tests)
     _start_bake(draft, name, run, stage, release, f"{names} passed; {_all_run(stage)}")
     return True
 

@@ -357,3 +357,6 @@ def stage_test_reported(draft: Draft, event: StageTestReported) -> None:
         if event.output.strip() and event.outcome is not TestOutcome.PASSED:
             how = "failed" if event.outcome is TestOutcome.FAILED else "could not tell"
             draft.tell(run.release, "output", f"The test {test.name} of {occupied.name} {how}.", output=event.output)
+        if event.outcome is TestOutcome.PASSED and (event.url or event.tells):
+            where = f" ({event.url})" if event.url else ""
+            draft.tell(run.release, "tested", f"The test {test.name} of {occupied.name} passed: {event.detail}{where}")

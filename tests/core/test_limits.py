@@ -86,7 +86,7 @@ def test_where_releases_come_from_names_only_our_own_variables_and_files():
     [
         ({"url": "https://code.example.com/x.git", "token_env": "PAYMENTS_TOKEN"}, True),
         ({"url": "https://code.example.com/x.git", "token_env": "SLACK_BOT_TOKEN"}, False),
-        ({"url": "git@code.example.com:x.git", "key_file": "/root/.ssh/id"}, False),
+        ({"url": "git@code.example.com:x.git", "key_file": "/srv/keys/id"}, False),
         ({"url": "/srv/mirrors/theirs"}, False),
         ({"url": "/etc/andon/payments/mirror"}, True),
         ({}, True),

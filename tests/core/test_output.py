@@ -38,6 +38,27 @@ def test_what_a_test_printed_is_told_unless_it_passed(outcome: TestOutcome, said
 
 
 @pytest.mark.parametrize(
+    ("outcome", "topic"),
+    [(TestOutcome.FAILED, "stopped"), (TestOutcome.ERRORED, "stopped"), (TestOutcome.PASSED, "tested")],
+)
+def test_the_results_of_a_test_are_linked(outcome: TestOutcome, topic: str):
+    line = in_tests()
+    for run in line.pending(RunStageTest):
+        is_smoke = run.test == "smoke"
+        url = "https://ci.example.com/7" if is_smoke else ""
+        line.hears(StageTestReported(key=run.key, outcome=outcome if is_smoke else TestOutcome.PASSED, url=url))
+    (told,) = line.said(topic)
+    assert "(https://ci.example.com/7)" in told.sentence
+
+
+def test_numbers_worth_telling_are_told_when_it_passed():
+    line = in_tests()
+    smoke = line.pending(RunStageTest)[0]
+    line.hears(StageTestReported(key=smoke.key, outcome=TestOutcome.PASSED, detail="p95 is 212", tells=True))
+    assert [tell.sentence for tell in line.said("tested")] == ["The test smoke of beta passed: p95 is 212"]
+
+
+@pytest.mark.parametrize(
     ("ended", "how"),
     [
         (lambda key: DeploymentFailed(key=key, reason="exit 1", output="disk full"), "failed"),

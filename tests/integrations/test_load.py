@@ -45,6 +45,7 @@ async def test_numbers_within_their_limits_pass() -> None:
         "metrics.http_req_duration.p(95) is 212.5 (at most 300), metrics.http_req_failed.value is 0.002 (below 0.01), "
         "root_group.checks.0.passes is 1200 (at least 1200) and root_group.checks.0.passes is 1200 (above 1199)",
         "https://load.example.com/runs/7",
+        tells=True,
     )
 
 

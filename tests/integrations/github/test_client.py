@@ -77,6 +77,14 @@ async def test_a_refusal_says_what_would_help(github: StandIn, fault: Fault, say
     assert error.status == fault.status
 
 
+async def test_a_change_is_not_sent_on_to_where_a_redirect_points(github: StandIn) -> None:
+    github.fails("POST .*", Fault(307, "Moved Permanently", {"location": f"{github.url}{DEPLOYMENTS}"}))
+    async with asked(github).open() as api:
+        with pytest.raises(Refused, match="it has moved"):
+            await api.post("make a deployment", DEPLOYMENTS, {"ref": "main"})
+    assert len(github.calls) == 1
+
+
 @pytest.mark.parametrize("fault", [Fault(500), Fault(502), Fault(520, "Web Server Returned an Unknown Error")])
 async def test_trouble_of_githubs_own_is_no_refusal(github: StandIn, fault: Fault) -> None:
     github.fails(".*", fault)

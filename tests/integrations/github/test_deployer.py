@@ -275,7 +275,7 @@ async def test_an_address_that_says_what_runs_is_believed_before_github(
 )
 async def test_refused_it_has_not_begun_and_can_be_begun_again(github: StandIn, call: str, fault: Fault) -> None:
     github.fails(call, fault)
-    deployer = client(github)
+    deployer = client(github, certain_after=timedelta(minutes=2))
     with pytest.raises(PermanentError) as caught:
         await deployer.start(request("shop:d1"))
     assert "GitHub would not" in caught.value.message
@@ -346,10 +346,20 @@ async def test_a_list_that_lags_is_waited_for(github: StandIn) -> None:
 
 
 async def test_a_key_that_only_begins_like_ours_is_another(github: StandIn) -> None:
-    github.knows_run_details = False
+    github.fails("POST .*/dispatches", HUNG)
+    with pytest.raises(TransientError):
+        await client(github, timeout=0.2).start(request("shop:d1"))
+    await client(github).start(request("shop:d12"))
+    assert await client(github).find("shop:d1") is None
+
+
+async def test_a_cancel_that_is_refused_says_so(github: StandIn) -> None:
+    plays(github, Play(is_endless=True))
     deployer = client(github)
-    first = await deployer.start(request("shop:d1"))
-    assert (await deployer.start(request("shop:d12"))).url != first.url
+    ref = await deployer.start(request("shop:d1"))
+    github.fails("POST .*/cancel", Fault(403, "Must have admin rights to Repository."))
+    with pytest.raises(PermanentError, match="would not cancel run"):
+        await deployer.cancel(ref)
 
 
 @pytest.mark.parametrize(
