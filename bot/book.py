@@ -19,8 +19,9 @@ from core.releases.pipeline import Pipeline
 from core.releases.state import PipelineState
 from core.releases.world import ANDON, Actor, Outage, Via, World
 from storage.codec import mended
+from storage.entries import Entry, Head
 from storage.errors import CodecError
-from storage.journal import Entry, Head, Loaded, Transaction
+from storage.journal import Loaded, Transaction
 from storage.lanes import Birth, Born
 from storage.records import OUTAGES_KEPT
 
@@ -243,7 +244,7 @@ class Book:
     def decide(self, transaction: Transaction, pipeline_id: str, event: Event, dedupe: str) -> Answer | Refused:
         """Decide on one event. Errors are raised before anything is written."""
         known = self._find(transaction, pipeline_id)
-        earlier = self._earlier(transaction, pipeline_id, dedupe) if dedupe else None
+        earlier = self._earlier(transaction, pipeline_id, event, dedupe) if dedupe else None
         if earlier is not None and known is not None:
             text, was_refused = earlier
             return Refused(CommandRefused(text)) if was_refused else Answer(text, known.state, is_repeat=True)
@@ -312,10 +313,13 @@ class Book:
             known = Known(loaded.state, loaded.head, loaded.wake_at)
         return known
 
-    def _earlier(self, transaction: Transaction, pipeline_id: str, dedupe: str) -> tuple[str, bool] | None:
+    def _earlier(
+        self, transaction: Transaction, pipeline_id: str, event: Event, dedupe: str
+    ) -> tuple[str, bool] | None:
         if (pipeline_id, dedupe) in self._answers:
             return self._answers[pipeline_id, dedupe]
-        stored = transaction.earlier(pipeline_id, dedupe)
+        # Commands are recorded in any case, done or refused.
+        stored = transaction.earlier(pipeline_id, dedupe, leaves_event=isinstance(event, _COMMANDS))
         return None if stored is None else (stored.answer, stored.refused)
 
     def _keep(self, step: _Step, known: Known, text: str, *, refused: bool = False) -> None:

@@ -56,6 +56,7 @@ LEASE = timedelta(seconds=60)
 AT_ONCE = 256
 BETWEEN_ROUNDS = 0.05
 """Seconds between rounds that only end and begin what people read."""
+TURNS_TO_ANSWER = 4
 LOOK_EVERY = timedelta(seconds=15)
 SURPRISES = 8
 """Attempts after which an effect whose delivery ends in something unexpected is buried."""
@@ -327,6 +328,11 @@ class Outbox:
     # ---- delivering -------------------------------------------------------------------------------------------------
 
     async def _deliver(self, claimed: Claimed) -> None:
+        if is_for_readers(claimed.lane):
+            # Whoever asked is answered first: so many turns of the loop it takes from a commit to the answer on its
+            # way, and a card takes longer to draw than all of them.
+            for _ in range(TURNS_TO_ANSWER):
+                await asyncio.sleep(0)
         self._engine.checkpoint(f"deliver:before:{claimed.kind}:{claimed.key}")
         outcome = await self._guarded(claimed, self._call)
         if isinstance(outcome, Bury):

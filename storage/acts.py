@@ -19,7 +19,8 @@ from storage.instants import from_number, to_number
 from storage.tables import acts, world
 
 if TYPE_CHECKING:
-    from storage.journal import Entry, Transaction
+    from storage.entries import Entry
+    from storage.journal import Transaction
 
 NOBODYS = ""
 """What stands for the pipeline in a link of this chain."""
@@ -93,7 +94,7 @@ class Acts:
         """The number of the first act that was changed, removed or put in; None if all is whole."""
         connection = self._transaction.connection
         previous, expected, revision = chain.START, 1, 0
-        names = [name for name in chain.Link.__slots__ if name not in ("pipeline_id", "release")]
+        names = [name for name in chain.Link._fields if name not in ("pipeline_id", "release")]
         for row in connection.execute(select(acts).order_by(acts.c.seq)).all():
             link = chain.Link(pipeline_id=NOBODYS, release="", **{name: getattr(row, name) for name in names})
             words = (row.actor_name, row.body, row.answer, row.sentence)

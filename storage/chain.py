@@ -10,16 +10,15 @@ needs only the digest. Who acted (an id, not a name) is a fact and stays: an aud
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 START = "0" * 64
 """What the first event of a pipeline is chained to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
-    """The part of an event row the chain speaks of; instants in microseconds."""
+class Link(NamedTuple):
+    """The part of an event row the chain speaks of, in the order in which it does; instants in microseconds."""
 
     pipeline_id: str
     seq: int
@@ -35,21 +34,8 @@ class Link:
 
     def chained(self, previous: str, digest: str) -> str:
         """The link's hash."""
-        facts = (
-            self.pipeline_id,
-            self.seq,
-            self.at,
-            self.actor,
-            self.via,
-            self.kind,
-            self.schema,
-            self.release,
-            self.refused,
-            self.dedupe_key or "",
-            self.world_revision,
-            digest,
-        )
-        return sha256(previous.encode() + _canonical(facts)).hexdigest()
+        *facts, dedupe_key, world_revision = self
+        return sha256(previous.encode() + _canonical((*facts, dedupe_key or "", world_revision, digest))).hexdigest()
 
 
 def digest_of(salt: bytes, words: tuple[str, str, str, str]) -> str:

@@ -121,7 +121,7 @@ class History:
         query = select(events).where(events.c.pipeline_id == pipeline_id).order_by(events.c.seq)
         with self._transaction.connection.execute(query.execution_options(yield_per=500)) as rows:
             for row in rows:
-                link = chain.Link(**{name: getattr(row, name) for name in chain.Link.__slots__})
+                link = chain.Link(**{name: getattr(row, name) for name in chain.Link._fields})
                 words = (row.actor_name, row.body, row.answer, row.sentence)
                 is_whole = _is_erased(row.salt, words) or chain.digest_of(row.salt, words) == row.digest
                 if row.seq != expected or not is_whole or link.chained(previous, row.digest) != row.chain:

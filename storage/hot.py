@@ -88,6 +88,20 @@ class Prepared:
         finally:
             cursor.close()
 
+    def each(self, connection: Connection, rows: Sequence[Row]) -> list[int | None]:
+        """Insert rows one by one: the number that SQLite gave to each, None for those that were there before."""
+        cursor = cursor_of(connection)
+        numbers: list[int | None] = []
+        try:
+            for row in rows:
+                cursor.execute(self._sql, self._bind(row))
+                numbers.append(cursor.lastrowid if cursor.rowcount == 1 else None)
+        except self._errors as error:
+            raise self._wrapped(error) from error
+        finally:
+            cursor.close()
+        return numbers
+
     def say(self, connection: Connection) -> None:
         """Run it, where it takes no row and returns nothing."""
         self.many(connection, _NO_ROW)
@@ -149,8 +163,6 @@ class Statements:
         effects = dialects.insert_or_ignore(outbox, dialect.name).inline().values(_binds(OUTBOX))
         self.insert_effect = Prepared(effects, dialect, OUTBOX)
         self.stands = Prepared(turns.stands(dialect.name), dialect, ("lanes",))
-        self.last_seq = Prepared(text("SELECT last_insert_rowid()"), dialect, ())
-        """SQLite's; whoever shares a database claims in a commit of its own."""
         taken = ("key", "body", "schema", "due_at")
         supersede = update(outbox).where(outbox.c.seq == _b("seq")).values(_binds(taken))
         self.supersede = Prepared(supersede, dialect, (*taken, "seq"))

@@ -8,7 +8,6 @@ nothing of rules: whoever decides hands it the new state.
 from __future__ import annotations
 
 import contextlib
-import secrets
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,14 +18,15 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from core.releases.effects import Effect
 from core.releases.state import PipelineState
-from core.releases.world import Actor, World
+from core.releases.world import World
 from storage import chain, dialects, hot
 from storage.acts import Acts
 from storage.codec import Codec, StoredDefinitions
+from storage.entries import Entry, Head, linked
 from storage.errors import StorageUnavailable, VersionConflict
 from storage.history import History
 from storage.installations import Installations
@@ -41,36 +41,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """The end of a pipeline's chain: the number of its last event, and that event's link."""
-
-    version: int
-    chain: str
-
-
-@dataclass(frozen=True, slots=True)
 class Loaded:
     """A pipeline as it is stored."""
 
     state: PipelineState
     head: Head
     wake_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """An event to be recorded. `body` is the codec's text; `answer` is for who asked, `sentence` for the history."""
-
-    at: datetime
-    actor: Actor
-    kind: str
-    body: str
-    answer: str
-    sentence: str
-    release: str
-    refused: bool
-    dedupe_key: str
-    world_revision: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +95,7 @@ class Transaction:
         self._seen: list[hot.Row] = []
         self._effects: list[hot.Row] = []
         self._objects: list[Effect] = []
+        self._is_expecting = False
         self.birth: Birth | None = None
         """Effects that find their lane free are claimed in this transaction, for whoever set this to deliver."""
         self.born = Born()
@@ -136,6 +113,7 @@ class Transaction:
 
     def expect(self, deliveries: Sequence[tuple[str, str]]) -> None:
         """These (pipeline, key) are about to be asked about by `earlier`: a database far away finds all in one go."""
+        self._is_expecting = bool(deliveries)
 
     def confirm(self, pipeline_id: str, head: Head, world: World) -> None:
         """Something is being decided on this; where others write too, it must still be so when it is written."""
@@ -178,8 +156,14 @@ class Transaction:
         query = select(pipelines.c.id).where(pipelines.c.wake_at <= to_number(now)).order_by(pipelines.c.wake_at)
         return tuple(self.connection.execute(query).scalars())
 
-    def earlier(self, pipeline_id: str, key: str) -> Earlier | None:
-        """The answer given when this delivery came first, or None."""
+    def earlier(self, pipeline_id: str, key: str, *, leaves_event: bool = False) -> Earlier | None:
+        """The answer given when this delivery came first, or None.
+
+        `leaves_event`: whatever is decided on it, an event will carry its key. Such a delivery is taken for new without
+        asking, unless it was expected: a repeat is refused where it is written, and decided again.
+        """
+        if leaves_event and not self._is_expecting:
+            return None
         found = self.statements.earlier.rows(self._connection, (pipeline_id, key))
         return Earlier(found[0][0], bool(found[0][1])) if found else None
 
@@ -249,32 +233,9 @@ class Transaction:
         return change
 
     def _link(self, pipeline_id: str, head: Head, entry: Entry) -> Head:
-        at = to_number(entry.at)
-        words = (chain.plain(entry.actor.name), entry.body, chain.plain(entry.answer), chain.plain(entry.sentence))
-        link = chain.Link(
-            pipeline_id=pipeline_id,
-            seq=head.version + 1,
-            at=at,
-            actor=chain.plain(entry.actor.id),
-            via=entry.actor.via.value,
-            kind=entry.kind,
-            schema=self.codec.schema,
-            release=entry.release,
-            refused=entry.refused,
-            dedupe_key=entry.dedupe_key or None,
-            world_revision=entry.world_revision,
-        )
-        salt = secrets.token_bytes(16)
-        digest = chain.digest_of(salt, words)
-        linked = link.chained(head.chain, digest)
-        name, body, answer, sentence = words
-        self._events.append(
-            (
-                pipeline_id, link.seq, at, link.actor, name, link.via, link.kind, link.schema, body, answer, sentence,
-                link.release, link.refused, link.dedupe_key, link.world_revision, salt, digest, linked,
-            )
-        )  # fmt: skip
-        return Head(link.seq, linked)
+        new, row = linked(pipeline_id, head, entry, self.codec.schema)
+        self._events.append(row)
+        return new
 
     def _put_definitions(self, state: PipelineState, before: PipelineState | None) -> None:
         stored = () if before is None else (before.definition, *before.pinned)
@@ -300,7 +261,7 @@ class Transaction:
     def _write(self, gathered: Gathered) -> None:
         self._flush_changes(gathered.changes)
         if gathered.events:
-            self.statements.insert_event.many(self._connection, gathered.events)
+            self._insert_events(gathered.events)
         if gathered.seen:
             self.statements.insert_seen.many(self._connection, gathered.seen)
         if gathered.effects:
@@ -308,6 +269,14 @@ class Transaction:
             born = self.outbox.insert(gathered.effects, gathered.objects, birth)
             self.born.claims += born.claims
             self.born.lanes |= born.lanes
+
+    def _insert_events(self, events: Sequence[hot.Row]) -> None:
+        try:
+            self.statements.insert_event.many(self._connection, events)
+        except IntegrityError as error:
+            if not self._is_expecting and "dedupe_key" in str(error.orig):
+                raise VersionConflict from error  # one of them came before: decided again, it is known
+            raise
 
     def _flush_changes(self, changes: Mapping[str, Change]) -> None:
         saves: list[hot.Row] = []

@@ -31,9 +31,10 @@ from core.releases.world import World
 from storage import batch, hot
 from storage.codec import Codec
 from storage.dialects import looking
+from storage.entries import Entry, Head
 from storage.errors import KeyReused, OutcomeUnknown, StorageError, VersionConflict
 from storage.instants import to_number, to_number_or_none
-from storage.journal import Earlier, Entry, Gathered, Head, Transaction
+from storage.journal import Earlier, Gathered, Transaction
 from storage.lanes import Lanes
 from storage.listening import News, listening
 from storage.migrate import migrate
@@ -245,12 +246,13 @@ class SharedTransaction(Transaction):
         found = self._run(batch.EARLIER, (pipelines, keys, pipelines, keys)) if deliveries else []
         self._expected = {(row[0], row[1]): Earlier(row[2], row[3]) for row in found}
 
-    def earlier(self, pipeline_id: str, key: str) -> Earlier | None:
+    def earlier(self, pipeline_id: str, key: str, *, leaves_event: bool = False) -> Earlier | None:
         """The answer given when this delivery came first.
 
         A delivery is taken for new without asking, unless it was expected: repeats are rare, and whether it is one is
         judged by the statement that writes. If it is, the batch is decided again, and then it was expected.
         """
+        del leaves_event  # what left none is judged as well
         if self._expected is None:
             self._hoped[pipeline_id, key] = None
             return None

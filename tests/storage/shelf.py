@@ -8,7 +8,8 @@ from core.releases.effects import Effect, ObserveTarget, RefreshCard, Tell
 from core.releases.pipeline import Pipeline, Stage, Target
 from core.releases.state import PipelineState
 from core.releases.world import Actor, Via
-from storage.journal import Entry, Head, Store, Transaction
+from storage.entries import Entry, Head
+from storage.journal import Store, Transaction
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ANN = Actor("ann", "Ann", Via.SLACK)

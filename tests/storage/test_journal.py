@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import text
 
 from core.releases.world import Actor, Via
+from storage.entries import Head
 from storage.errors import VersionConflict
 from storage.history import HistoryLine
-from storage.journal import Head, Store
+from storage.journal import Store
 from storage.tables import events
 from tests.storage.shelf import NOON, after, create, entry, new, tell
 
