@@ -111,6 +111,20 @@ async def test_a_delivery_that_comes_twice_acts_once_and_gets_the_first_answer(f
         assert (again.text, again.is_repeat, again.state.counter) == ("Counted 1.", True, 1)
 
 
+async def test_a_repeat_that_shares_a_commit_costs_the_others_nothing(file: Path) -> None:
+    async with engine_on(file, "shop", "cart") as engine:
+        await engine.submit("shop", please("tell"), dedupe="slack:1")
+        new, repeat, again = await asyncio.gather(
+            engine.submit("cart", please("tell"), dedupe="slack:2"),
+            engine.submit("shop", please("tell"), dedupe="slack:1"),
+            engine.submit("cart", please("tell"), dedupe="slack:2"),
+        )
+        assert [answer.is_repeat for answer in (new, repeat, again)] == [False, True, True]
+        assert (repeat.text, repeat.state.counter) == ("Counted 1.", 1)
+        assert (await engine.submit("cart", please("tell"), dedupe="slack:3")).text == "Counted 2."
+        assert await count_rows(engine, "events") == 5
+
+
 async def test_a_report_that_changes_nothing_leaves_its_key_and_no_event(file: Path) -> None:
     async with engine_on(file, "shop") as engine:
         await engine.submit("shop", DeploymentSucceeded(key="stale"), dedupe="effect:stale")
