@@ -300,9 +300,22 @@ class SlackFace:
                 return _trouble(str(refusal))
             except (TimeoutError, PortError) as trouble:
                 return self._unrecorded(body, trouble)
-        task = loop.create_task(work(actor))
-        done, _ = await asyncio.wait((task,), timeout=until - loop.time())
-        if done:
+        is_over: asyncio.Future[None] = loop.create_future()
+
+        async def worked() -> Reply:
+            try:
+                return await work(actor)
+            finally:
+                _end(is_over)
+
+        task = loop.create_task(worked())
+        late = loop.call_at(until, _end, is_over)
+        try:
+            # As `asyncio.wait` would, two turns of the loop sooner.
+            await is_over
+        finally:
+            late.cancel()
+        if task.done():
             return self._outcome(body, task)
         log.warning("An answer takes longer than Slack waits (reference %s).", reference(delivery(body)))
         self._answers.follow(self._answer_late(body, task, where or place(body)))
@@ -363,6 +376,11 @@ class SlackFace:
         if kind not in {"view_closed", "event_callback"} or body.get("event", {}).get("type") == "app_mention":
             self._answers.privately(place(body), self._user(body), text)
         return {}
+
+
+def _end(wait: asyncio.Future[None]) -> None:
+    if not wait.done():
+        wait.set_result(None)
 
 
 def _trouble(text: str) -> Reply:
