@@ -31,6 +31,7 @@ bug; it is logged with a reference, repeated a few times and then buried, so tha
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -54,8 +55,12 @@ FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(minutes=5)
 LEASE = timedelta(seconds=60)
 AT_ONCE = 256
-BETWEEN_ROUNDS = 0.05
+BETWEEN_ROUNDS = 0.02
 """Seconds between rounds that only end and begin what people read."""
+BETWEEN_BUSY_ROUNDS = 0.1
+"""The same while much is being decided: a round takes as long as an answer, and what people read can wait for both."""
+BUSY = 3
+"""Commits with something to deliver since the last round."""
 TURNS_TO_ANSWER = 4
 LOOK_EVERY = timedelta(seconds=15)
 SURPRISES = 8
@@ -135,6 +140,7 @@ class Outbox:
         self._look_at: datetime | None = None
         self._renew_at: datetime | None = None
         self._round_at = 0.0
+        self._commits = 0
         self._news = asyncio.Event()
         self._hurry = asyncio.Event()
         self._is_running = self._is_active = False
@@ -148,6 +154,7 @@ class Outbox:
 
     def take(self, born: Born) -> None:
         """Begin what was claimed in the commit that decided it, and look at the lanes that have news."""
+        self._commits += 1
         for claimed in born.claims:
             self._begin(claimed)
         if born.lanes:
@@ -219,13 +226,17 @@ class Outbox:
 
     async def _keep_distance(self) -> None:
         """Let a moment pass since the last round, unless something cannot wait."""
-        loop = asyncio.get_running_loop()
-        left = self._round_at + BETWEEN_ROUNDS - loop.time()
-        if left > 0 and not self._hurry.is_set():
-            soon = loop.call_later(left, self._hurry.set)
-            await self._hurry.wait()
-            soon.cancel()
-        self._round_at = loop.time()
+        await self._hurry_or(self._round_at + BETWEEN_ROUNDS)
+        if self._commits >= BUSY:
+            await self._hurry_or(self._round_at + BETWEEN_BUSY_ROUNDS)
+        self._round_at = asyncio.get_running_loop().time()
+        self._commits = 0
+
+    async def _hurry_or(self, at: float) -> None:
+        """Wait until then, by the loop's time, or until something cannot wait."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(at):
+                await self._hurry.wait()
 
     async def _round_or_wait(self) -> datetime | None:
         """One round; when to look again. A database that is down is asked again in a second."""
