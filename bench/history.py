@@ -141,7 +141,7 @@ def _unchained(pattern: Sequence[Row], numbers: range) -> list[tuple[Row, chain.
     made = []
     places = {name: place for place, name in enumerate(EVENT)}
     words = [places[name] for name in ("actor_name", "body", "answer", "sentence")]
-    linked = [field for field in chain.Link.__dataclass_fields__ if field != "refused"]
+    linked = [field for field in chain.Link._fields if field != "refused"]
     for number in numbers:
         # The pattern ends with a pause and its end; the next event is a pause again.
         old = pattern[(number - pattern[0][places["seq"]]) % 2]
