@@ -18,9 +18,14 @@ def at_once_back(stage: Stage, count: int) -> int:
     return max(1, count * stage.batch.back_percent // 100)
 
 
-def striped(definition: Pipeline, stage: str, left: list[TargetState]) -> list[TargetState]:
-    """Those left, in an order which takes one target of each zone in turn, so that no zone is emptied first."""
+def striped(definition: Pipeline, stage: str, left: list[TargetState], most: int) -> list[TargetState]:
+    """The first `most` of those left in an order which takes one of each zone in turn, so that no zone is emptied."""
     if len(left) <= 1:
         return left
     ranks = definition.striped[stage]
-    return sorted(left, key=lambda target: ranks.get(target.name, len(ranks)))
+    last = len(ranks)
+
+    def rank(target: TargetState) -> int:
+        return ranks.get(target.name, last)
+
+    return [min(left, key=rank)] if most == 1 else sorted(left, key=rank)[:most]

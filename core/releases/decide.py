@@ -307,8 +307,8 @@ def _call_again(draft: Draft) -> None:
 def _forget(draft: Draft) -> None:
     """Keep the state bounded: releases that nothing names any more are left to the history."""
     state = draft.state
-    named_at = max(draft.rest_at, draft.releases_at, draft.runs_at, draft.running_at)
-    if len(state.releases) <= RELEASES_REMEMBERED or not draft.is_due("forget", named_at):
+    # Soon is soon enough: they are looked through when one of them has come, gone or gone on.
+    if len(state.releases) <= RELEASES_REMEMBERED or not max(draft.rest_at, draft.releases_at):
         return
     old = [r for r in state.releases if not r.is_live][:-RELEASES_REMEMBERED]
     if not old:

@@ -280,7 +280,7 @@ def _deploy(draft: Draft, name: str, run: StageRun, phase: Deploying) -> bool:
     left = [t for t in left if t.deployment is None]
     if places <= 0 or not left:
         return False
-    begun = striped(draft.state.definition_of(run), name, left)[:places]
+    begun = striped(draft.state.definition_of(run), name, left, places)
     draft.put_run(name, replace(run, reached=(*run.reached, *[target.name for target in begun])))
     what = release.installed
     for target in begun:

@@ -370,7 +370,8 @@ def advance(draft: Draft, name: str, run: StageRun, phase: RollingBack) -> bool:
     in_flight = sum(1 for t in targets.values() if t.deployment is not None and t.deployment.is_rollback)
     moved = False
     goals = {target.name: goal for target, goal in open_targets}
-    for target in striped(draft.state.definition_of(run), name, [target for target, _ in open_targets]):
+    going = [target for target, _ in open_targets]
+    for target in striped(draft.state.definition_of(run), name, going, len(going)):
         if target.deployment is not None or in_flight >= at_once:
             continue
         draft.start(stage, target, goals[target.name], is_rollback=True, is_automatic=phase.is_automatic)
