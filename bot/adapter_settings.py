@@ -20,21 +20,25 @@ def deployer_problems(
     if deployer == "processes":
         return list(_processes(settings, targets))
     if deployer == "command":
-        from integrations.command.config import read
+        from integrations.command.config import read as command
 
-        return read(settings, targets)[2]
+        return command(settings, targets)[2]
     if deployer == "hosts":
-        from integrations.hosts.config import read as read_hosts
+        from integrations.hosts.config import read as hosts
 
-        return read_hosts(settings, targets)[2]
+        return hosts(settings, targets)[2]
     if deployer == "github-actions":
-        from integrations.github.config import problems
+        from integrations.github.config import problems as github_actions
 
-        return list(problems(settings, targets))
+        return list(github_actions(settings, targets))
     if deployer == "kubernetes":
-        from integrations.kubernetes import config
+        from integrations.kubernetes.config import problems as kubernetes
 
-        return list(config.problems(settings, targets))
+        return list(kubernetes(settings, targets))
+    if deployer == "webhook":
+        from integrations.webhook_deployer.config import read as webhook
+
+        return webhook(settings, targets)[2]
     return _unknown(Kind.DEPLOYER, deployer)
 
 

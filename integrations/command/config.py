@@ -12,12 +12,11 @@ from pydantic import AfterValidator, Field, model_validator
 
 from core.releases.fields import Duration, Statuses, Url
 from core.releases.problems import Path, Problem, Strict, refusal, shown, validated
-from integrations.command import placeholders
-from integrations.command.placeholders import OF_A_DEPLOYMENT, OF_A_TARGET, VALUES
+from integrations import placeholders
+from integrations.environment import Lent, Variable
+from integrations.placeholders import OF_A_DEPLOYMENT, OF_A_TARGET, VALUES
 
 MOST_ARGUMENTS = 200
-OWN_NAMES = ("ANDON_", "SLACK_", "DATABASE_")
-"""Variables that begin so are Andon's own, and its secrets are among them."""
 
 
 def _absolute(value: str) -> str:
@@ -26,15 +25,7 @@ def _absolute(value: str) -> str:
     return value
 
 
-def _lent(value: str) -> str:
-    if value.startswith(OWN_NAMES):
-        raise refusal(f"`{value}` is Andon's own and is given to no program", "give the program a secret of its own")
-    return value
-
-
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
-Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
-Lent = Annotated[Variable, AfterValidator(_lent)]
 Arguments = Annotated[list[str], Field(min_length=1, max_length=MOST_ARGUMENTS)]
 Environment = Annotated[dict[Variable, str], Field(max_length=200)]
 

@@ -13,7 +13,9 @@ from typing import Any
 
 import aiohttp
 
+from core.ports import Deployer
 from examples.local_stack import free_port
+from integrations.command.deployer import CommandDeployer
 from integrations.processes.deployer import ProcessesDeployer
 from simulator.errors import Refused
 from simulator.people import NotSeen, Seen, Simulator
@@ -32,21 +34,24 @@ class Stack:
 
     path: Path
     simulator: Simulator
-    deployer: ProcessesDeployer
+    deployer: Deployer
     port: int = field(default_factory=free_port)
     deaths: int = 0
     process: asyncio.subprocess.Process | None = None
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def running(cls, path: Path, point: int = -1, *, units: int = 1) -> AsyncIterator[Stack]:
-        """Everything, with a bot that kills itself at a point (-1: never)."""
-        file = definition(path, units)
+    async def running(
+        cls, path: Path, point: int = -1, *, units: int = 1, file: dict[str, Any] | None = None
+    ) -> AsyncIterator[Stack]:
+        """Everything, with a bot that kills itself at a point (-1: never); `file` is another pipeline than ours."""
+        file = file or definition(path, units)
         for name, content in {"org.yaml": people(), "pipelines/shop.yaml": file}.items():
             (path / "config" / name).parent.mkdir(parents=True, exist_ok=True)
             (path / "config" / name).write_text(json.dumps(content))
         targets = {target["name"]: target["with"] for stage in file["stages"] for target in stage["targets"]}
-        deployer = ProcessesDeployer.from_settings(file["deployer"]["with"], targets)
+        use = {"processes": ProcessesDeployer, "command": CommandDeployer}[file["deployer"]["use"]]
+        deployer: ProcessesDeployer | CommandDeployer = use.from_settings(file["deployer"]["with"], targets)
         async with Simulator.running(config=workspace(), retry_delays=(0,)) as simulator:
             stack = cls(path, simulator, deployer)
             stack.write_settings()
@@ -57,7 +62,8 @@ class Stack:
                 keeping.cancel()
                 await asyncio.gather(keeping, return_exceptions=True)
                 await stack.end()
-                await deployer.stop()
+                if isinstance(deployer, ProcessesDeployer):
+                    await deployer.stop()
 
     def write_settings(self) -> None:
         app = self.simulator.workspace.app
@@ -127,10 +133,10 @@ class Stack:
         card = self.card(version)
         return card is not None and words in card.text
 
-    async def announce(self, version: str, artifact: Path) -> None:
+    async def announce(self, version: str, artifact: Path | str, **more: Any) -> None:
         """CI announces a version, until it is told that this is recorded."""
         change = {"id": f"c-{version}", "title": "Prices", "authors": ["bob@example.com"]}
-        body = {"service": "shop", "version": version, "artifact": str(artifact), "changes": [change]}
+        body = {"service": "shop", "version": version, "artifact": str(artifact), "changes": [change], **more}
         await self.ask("POST", "/api/releases", body, key=f"announce-{version}")
 
     async def approve(self, version: str) -> None:
