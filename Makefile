@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --no-compile --constraint constraints.txt
 
-.PHONY: help up demo test coverage mutants chaos check format bench pictures clean
+.PHONY: help up demo test coverage mutants contract chaos check format bench pictures clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -41,6 +41,9 @@ coverage: $(VENV)/.dev  ## every line and branch of the core is walked by a stor
 
 mutants: $(VENV)/.dev  ## bugs put into the rules one by one, and the story that notices each
 	@exec $(BIN)/python -m tests.core.mutants
+
+contract: $(VENV)/.dev  ## what every deployer must do, as a table: deployers × cases
+	@exec $(BIN)/python -m tests.integrations.contract_table
 
 chaos: $(VENV)/.dev  ## faults without end: five minutes over two replicas; SEED=… repeats a storm, STORM=60 makes it shorter
 	@exec $(BIN)/python -m tests.chaos

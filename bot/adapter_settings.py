@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
 from core.errors import DefinitionError
 from core.releases.problems import Problem, nearest, validated
 from integrations.registry import BUILT_IN, Kind, Registry
+
+
+@runtime_checkable
+class ChecksSettings(Protocol):
+    """The class of a deployer that can say offline what is wrong with its settings."""
+
+    def problems(
+        self, settings: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]]
+    ) -> Iterable[tuple[Sequence[str | int], str]]:
+        """Places (`with`, … or `targets`, NAME, …) and what is wrong there."""
 
 
 def deployer_problems(
@@ -39,7 +49,7 @@ def deployer_problems(
         from integrations.webhook_deployer.config import read as webhook
 
         return webhook(settings, targets)[2]
-    return _unknown(Kind.DEPLOYER, deployer)
+    return _unknown(Kind.DEPLOYER, deployer) or list(_of_others(deployer, settings, targets))
 
 
 def test_problems(use: str, settings: Mapping[str, Any]) -> list[Problem]:
@@ -84,6 +94,20 @@ def _unknown(kind: Kind, name: str) -> list[Problem]:
     except DefinitionError as error:
         return [Problem(("use",), error.message)]
     return [] if name in names else [Problem(("use",), f"there is no {kind.noun} `{name}`", nearest(name, names))]
+
+
+def _of_others(name: str, settings: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
+    """What the deployer of an installed package says of its settings, if it says anything offline."""
+    if name in BUILT_IN[Kind.DEPLOYER]:
+        return
+    try:
+        found = Registry().load(Kind.DEPLOYER, name)
+    except DefinitionError as error:
+        yield Problem(("use",), error.message)
+        return
+    if isinstance(found, ChecksSettings):
+        for path, sentence in found.problems(settings, targets):
+            yield Problem(tuple(path), sentence)
 
 
 def _processes(settings: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from bot.access import Access
 from bot.alarms_in import AlarmsIn
+from bot.callbacks_in import CallbacksIn
 from bot.canaries import Canaries
 from bot.clock import Clock, SystemClock
 from bot.definitions import Definitions
@@ -161,6 +162,7 @@ class App:
             deployers=self.deployers,
             alarms=self.alarms,
             sources=self.sources,
+            callbacks=CallbacksIn(self.engine, self.deployers, self.deployments),
             outbox=self.outbox,
             definitions=DefinitionsIn(self.engine, self.access, self.self_service),
         )

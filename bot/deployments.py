@@ -121,7 +121,7 @@ class Deployments:
                 else await deployer.status(ref)
             )
             if status.outcome is Outcome.SUCCEEDED:
-                status = await self._checked(deployer, effect.target, at, status)
+                status = await self.checked(deployer, effect.target, at, status)
         except PermanentError as error:
             # It cannot be asked about any more, which says nothing of how it stands.
             await self._report(claimed, DeploymentLost(key=effect.deployment, reason=error.message), "lost")
@@ -169,7 +169,7 @@ class Deployments:
 
     # ---- judging ----------------------------------------------------------------------------------------------------
 
-    async def _checked(
+    async def checked(
         self, deployer: Deployer, target: str, at: Deployment, status: DeploymentStatus
     ) -> DeploymentStatus:
         """Success is what runs, not what was said [26]."""
@@ -185,18 +185,8 @@ class Deployments:
     ) -> Delivered:
         key = effect.deployment
         match status.outcome:
-            case Outcome.SUCCEEDED:
-                succeeded = DeploymentSucceeded(key=key, output=end_of(status.output))
-                await self._report(claimed, succeeded, "succeeded")
-                return Done()
-            case Outcome.FAILED:
-                reason = status.message.rstrip(".") or "no reason was given"
-                failed = DeploymentFailed(key=key, reason=reason, output=end_of(status.output))
-                await self._report(claimed, failed, "failed")
-                return Done()
-            case Outcome.CANCELLED:
-                cancelled = DeploymentCancelled(key=key, output=end_of(status.output))
-                await self._report(claimed, cancelled, "cancelled")
+            case Outcome.SUCCEEDED | Outcome.FAILED | Outcome.CANCELLED:
+                await self._report(claimed, end_event(key, status), status.outcome.value)
                 return Done()
             case Outcome.UNKNOWN:
                 reason = status.message or "the deployer cannot tell"
@@ -266,6 +256,18 @@ class Deployments:
 def pace(deployer: Deployer) -> timedelta:
     """How long to wait between two looks at a deployment."""
     return max(POLL, timedelta(seconds=deployer.poll_seconds)) if isinstance(deployer, HasPace) else POLL
+
+
+def end_event(key: str, status: DeploymentStatus) -> Event:
+    """What is recorded of a deployment that is over."""
+    output = end_of(status.output)
+    match status.outcome:
+        case Outcome.SUCCEEDED:
+            return DeploymentSucceeded(key=key, output=output)
+        case Outcome.CANCELLED:
+            return DeploymentCancelled(key=key, output=output)
+        case _:
+            return DeploymentFailed(key=key, reason=status.message.rstrip(".") or "no reason was given", output=output)
 
 
 def end_of(output: str) -> str:

@@ -46,6 +46,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "kubernetes": "integrations.kubernetes.deployer:KubernetesDeployer",
         "processes": "integrations.processes.deployer:ProcessesDeployer",
         "scripted": "integrations.scripted:ScriptedDeployer",
+        "webhook": "integrations.webhook_deployer.deployer:WebhookDeployer",
     },
     Kind.ALARM_SOURCE: {
         "alertmanager": "integrations.alertmanager:Alertmanager",

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from core.errors import PermanentError, TransientError
+from core.errors import NotAuthentic, PermanentError, TransientError
 from core.ports import DeploymentRef, DeploymentRequest, DeploymentStatus, Outcome, RunningVersion
 from core.releases.problems import path_text
 from integrations.intake import clean, line, link
@@ -137,13 +137,13 @@ class WebhookDeployer:
     # ---- called back ------------------------------------------------------------------------------------------------
 
     async def called_back(self, ref: DeploymentRef, headers: Mapping[str, str], body: bytes) -> DeploymentStatus:
-        """How a deployment stands by a callback; raises PermanentError where it is not believed or not understood.
+        """How a deployment stands by a callback; raises NotAuthentic, or PermanentError where it is not understood.
 
         Where it can be asked, it is asked: the callback only says that there is something new.
         """
         reason = self._disbelief(ref.key, headers, body)
         if reason:
-            raise Disbelieved(f"This callback is not believed: {reason}.")
+            raise NotAuthentic(f"This callback is not believed: {reason}.")
         if len(body) > MOST_READ:
             raise PermanentError(f"This callback is larger than {MOST_READ} bytes.")
         try:
@@ -205,10 +205,6 @@ class WebhookDeployer:
         done, every = _count(told.get("done")), _count(told.get("all"))
         output = self._secrets.hidden(clean(told.get("output", ""), MOST_READ)) if outcome.is_final else ""
         return DeploymentStatus(outcome, message, min(done, every), every, output)
-
-
-class Disbelieved(PermanentError):
-    """A callback that nobody who may has sent."""
 
 
 def _count(value: object) -> int:

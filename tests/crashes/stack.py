@@ -13,7 +13,6 @@ from typing import Any
 
 import aiohttp
 
-from core.ports import Deployer
 from examples.local_stack import free_port
 from integrations.command.deployer import CommandDeployer
 from integrations.processes.deployer import ProcessesDeployer
@@ -34,7 +33,7 @@ class Stack:
 
     path: Path
     simulator: Simulator
-    deployer: Deployer
+    deployer: ProcessesDeployer | CommandDeployer
     port: int = field(default_factory=free_port)
     deaths: int = 0
     process: asyncio.subprocess.Process | None = None
@@ -50,8 +49,8 @@ class Stack:
             (path / "config" / name).parent.mkdir(parents=True, exist_ok=True)
             (path / "config" / name).write_text(json.dumps(content))
         targets = {target["name"]: target["with"] for stage in file["stages"] for target in stage["targets"]}
-        use = {"processes": ProcessesDeployer, "command": CommandDeployer}[file["deployer"]["use"]]
-        deployer: ProcessesDeployer | CommandDeployer = use.from_settings(file["deployer"]["with"], targets)
+        use = ProcessesDeployer if file["deployer"]["use"] == "processes" else CommandDeployer
+        deployer = use.from_settings(file["deployer"]["with"], targets)
         async with Simulator.running(config=workspace(), retry_delays=(0,)) as simulator:
             stack = cls(path, simulator, deployer)
             stack.write_settings()

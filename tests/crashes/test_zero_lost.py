@@ -11,6 +11,7 @@ import pytest
 
 from examples.shop.build import build
 from examples.shop.traffic import Traffic
+from integrations.processes.deployer import ProcessesDeployer
 from simulator.seen import AppSilent
 from tests.crashes.stack import TARGETS, Stack
 
@@ -24,6 +25,7 @@ async def test_no_request_is_lost_forward_back_and_while_the_bot_is_killed(tmp_p
         await stack.announce("1.0.0", old)
         await stack.approve("1.0.0")
         await stack.everywhere("1.0.0")
+        assert isinstance(stack.deployer, ProcessesDeployer)
         url = await stack.deployer.url()
         async with Traffic(url, RATE) as kept, Traffic(url, RATE, keep_alive=False) as anew:
             await stack.announce("1.1.0", new)
