@@ -12,9 +12,9 @@ from pydantic import AfterValidator, Field, model_validator
 
 from core.releases.fields import Duration, Statuses, Url
 from core.releases.problems import Path, Problem, Strict, refusal, shown, validated
-from integrations import placeholders
+from integrations.command import placeholders
+from integrations.command.placeholders import OF_A_DEPLOYMENT, OF_A_TARGET, VALUES
 from integrations.environment import Lent, Variable
-from integrations.placeholders import OF_A_DEPLOYMENT, OF_A_TARGET, VALUES
 
 MOST_ARGUMENTS = 200
 

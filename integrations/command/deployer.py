@@ -17,10 +17,10 @@ from core.ports import DeploymentRef, DeploymentRequest, DeploymentStatus, Outco
 from core.releases.problems import path_text
 from integrations.command import probes
 from integrations.command.config import CommandConfig, CommandTarget, read
+from integrations.command.placeholders import VALUES, arguments
 from integrations.command.probes import Health
 from integrations.command.runs import Good, Order, Phase, Run, Runs, Verdict
 from integrations.intake import clean, line
-from integrations.placeholders import VALUES, arguments
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "USER", "LOGNAME", "SSH_AUTH_SOCK")
 """All that a program gets of Andon's own environment, which holds Andon's secrets, beside what `env_from` names."""

@@ -18,9 +18,9 @@ import aiohttp
 from core.errors import TransientError
 from core.ports import RunningVersion
 from integrations.command.config import HealthProbe, Probe
+from integrations.command.placeholders import arguments, filled
 from integrations.http_probe import matches
 from integrations.intake import line
-from integrations.placeholders import arguments, filled
 
 MOST_READ = 65_536
 SHOWN = 200

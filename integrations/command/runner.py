@@ -253,9 +253,9 @@ def is_gone(group: int) -> bool:
 
 
 def _end(directory: Path, result: dict[str, object]) -> None:
-    """Write down how it ended; a full disk is waited for, since nobody else knows."""
+    """Write down how it ended; a full disk is waited for, since nobody else knows, but not a directory that is gone."""
     result["at"] = time.time()
-    while True:
+    while directory.is_dir():
         try:
             write(directory / "result.json", result)
         except OSError:

@@ -12,9 +12,9 @@ from pydantic import AfterValidator, Field
 
 from core.releases.fields import Duration, Url
 from core.releases.problems import Problem, Strict, refusal, shown, validated
-from integrations import placeholders
+from integrations.command import placeholders
+from integrations.command.placeholders import OF_A_TARGET, VALUES
 from integrations.environment import Lent
-from integrations.placeholders import OF_A_TARGET, VALUES
 
 CALLBACK_PATH = "/api/deployments/callback"
 

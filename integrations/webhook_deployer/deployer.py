@@ -13,8 +13,8 @@ from urllib.parse import quote, urlencode
 from core.errors import NotAuthentic, PermanentError, TransientError
 from core.ports import DeploymentRef, DeploymentRequest, DeploymentStatus, Outcome, RunningVersion
 from core.releases.problems import path_text
+from integrations.command.placeholders import VALUES, filled
 from integrations.intake import clean, line, link
-from integrations.placeholders import VALUES, filled
 from integrations.webhook_deployer.client import MOST_READ, Receiver, Secrets, is_signed, spoken
 from integrations.webhook_deployer.config import WebhookConfig, WebhookTarget, read
 

@@ -58,7 +58,7 @@ class Table:
             of = getattr(item, "cls", None)
             case = getattr(item, "originalname", item.name)
             if of is not None and issubclass(of, DeployerContract) and case in CASES:
-                name = of.__name__.removeprefix("Test").lower()
+                name = name_of(of.__name__)
                 self.cells.setdefault(name, {case: Cell() for case in CASES})
                 self._at[item.nodeid] = (name, case)
                 kept.append(item)
@@ -93,6 +93,12 @@ class Table:
             out.write(f"{edge}{padded}{edge[::-1]}".rstrip() + "\n")
             if number == 0:
                 out.write(f"{edge}{joint.join('-' * width for width in widths)}{edge[::-1]}".rstrip() + "\n")
+
+
+def name_of(test: str) -> str:
+    """The deployer that a class of tests is for: `TestGitHubActions` is about `github-actions`."""
+    plain = test.removeprefix("Test").lower()
+    return next((name for name in BUILT_IN[Kind.DEPLOYER] if name.replace("-", "") == plain), plain)
 
 
 def _said(case: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from integrations.registry import BUILT_IN, Kind
-from tests.integrations.contract_table import CASES, Cell, Table
+from tests.integrations.contract_table import CASES, Cell, Table, name_of
 
 NAMED_BY_THE_ISSUE = {
     "no_answer_in_time": "time-out",
@@ -33,7 +33,7 @@ def test_the_contract_has_a_case_of_that_name(words: str) -> None:
 def test_every_deployer_has_its_own_contract() -> None:
     """A class `TestName` that subclasses the contract, for every name of the registry."""
     held = {
-        node.name.removeprefix("Test").lower()
+        name_of(node.name)
         for path in Path(__file__).parent.rglob("test_contract*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.ClassDef) and any(getattr(base, "id", "") == "DeployerContract" for base in node.bases)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -153,6 +154,15 @@ async def test_a_program_that_ended_without_its_runner_is_unknown(world: World) 
     assert "nobody saw how its program ended" in status.message
     await deployer.cancel(ref)
     assert (await deployer.status(ref)).outcome is Outcome.CANCELLED
+
+
+async def test_a_runner_whose_directory_was_removed_ends_with_its_program(world: World) -> None:
+    ref = await world.connect().start(world.request("k-1", digest="sha256:held"))
+    pid = (await until(lambda: begun(world, ref, "started.json")))["pid"]
+    await until(lambda: world.begun)
+    shutil.rmtree(world.path / "state")
+    (world.path / "go").touch()
+    await until(lambda: not runner.ticks(pid))
 
 
 async def test_a_restarted_machine_makes_it_unknown(world: World) -> None:
