@@ -162,10 +162,11 @@ class App:
             deployers=self.deployers,
             alarms=self.alarms,
             sources=self.sources,
-            callbacks=CallbacksIn(self.engine, self.deployers, self.deployments),
             outbox=self.outbox,
             definitions=DefinitionsIn(self.engine, self.access, self.self_service),
         )
+        callbacks = CallbacksIn(self.engine, self.deployers, self.deployments)
+        self.web.application.router.add_routes(callbacks.routes())
         if self.link is not None:
             self.web.application.router.add_routes(self.link.routes())
             self.ticker.every(RENEW_SLACK_EVERY, "renew the Slack token", self.link.renew, everywhere=True)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from aiohttp import web
+
 from bot.deployers import Deployers
 from bot.deployments import Deployments, end_event
 from bot.engine import Engine
@@ -48,6 +50,15 @@ class CallbacksIn:
 
     def __init__(self, engine: Engine, deployers: Deployers, deployments: Deployments) -> None:
         self._engine, self._deployers, self._deployments = engine, deployers, deployments
+
+    def routes(self) -> list[web.RouteDef]:
+        """What is served."""
+        return [web.post("/api/deployments/callback", self.call_back)]
+
+    async def call_back(self, request: web.Request) -> web.Response:
+        """`POST /api/deployments/callback`: authorised by the deployment's own token or signature, not by ours."""
+        heard = await self.take(request.headers, await request.read())
+        return web.json_response(heard.facts)
 
     async def take(self, headers: Mapping[str, str], body: bytes) -> Heard:
         """Record what a callback says; durable before this returns.

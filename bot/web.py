@@ -17,7 +17,6 @@ from pydantic import BaseModel, ValidationError
 
 from bot.access import Access, Bearer, NotAuthenticated, NotPermitted, require_own
 from bot.alarms_in import AlarmsIn
-from bot.callbacks_in import CallbacksIn
 from bot.definitions_in import DefinitionsIn
 from bot.deployers import Deployers
 from bot.engine import Engine
@@ -56,7 +55,6 @@ class WebFace:
         deployers: Deployers,
         alarms: AlarmsIn,
         sources: SourcesIn,
-        callbacks: CallbacksIn,
         outbox: Outbox,
         definitions: DefinitionsIn,
     ) -> None:
@@ -66,7 +64,6 @@ class WebFace:
         self._deployers = deployers
         self._alarms = alarms
         self._sources = sources
-        self._callbacks = callbacks
         self._outbox = outbox
         self.application = web.Application(client_max_size=BODY_MOST, middlewares=[_problems])
         self.application.add_routes(
@@ -77,7 +74,6 @@ class WebFace:
                 web.post("/api/commands", self.command),
                 web.get("/api/pipelines", self.pipelines),
                 web.post("/api/alarms/{source}", self.alarm),
-                web.post("/api/deployments/callback", self.call_back),
                 web.get("/api/alarms/kept", self.kept_alarms),
                 web.post("/api/sources/{source}", self.sourced),
                 web.post("/api/sources/{source}/{key}", self.sourced),
@@ -171,11 +167,6 @@ class WebFace:
         (await self._bearer(request)).require("alarms")
         taken = await self._alarms.take(request.match_info["source"], request.headers, await request.read())
         return web.json_response(taken.facts, status=200 if taken.is_understood else 202)
-
-    async def call_back(self, request: web.Request) -> web.Response:
-        """`POST /api/deployments/callback`: authorised by the deployment's own token or signature, not by ours."""
-        heard = await self._callbacks.take(request.headers, await request.read())
-        return web.json_response(heard.facts)
 
     async def kept_alarms(self, request: web.Request) -> web.Response:
         """What came in and matched nothing, or was not understood; newest first."""

@@ -83,7 +83,7 @@ def test_the_defaults_that_are_said_are_the_defaults() -> None:
 def test_every_route_is_explained() -> None:
     served = {
         f"{call.func.attr.upper()} {re.sub(r':[^}]*', '', call.args[0].value)}"
-        for file in ("bot/web.py", "bot/definitions_in.py")
+        for file in ("bot/web.py", "bot/callbacks_in.py", "bot/definitions_in.py")
         for function in functions(file)
         for call in ast.walk(function)
         if isinstance(call, ast.Call)
