@@ -90,7 +90,8 @@ async def test_a_client_killed_in_any_state_is_replaced(
     assert await world.connect().start(world.request("k-1", digest=digest)) == ref
     (world.path / "go").touch()
     assert (await ended(world, ref)).outcome is outcome
-    assert world.begun == ["k-1"], "the program ran once"
+    # One that is cancelled at its birth may not have come to its first word.
+    assert world.begun == ["k-1"] or (outcome is Outcome.CANCELLED and not world.begun), "the program ran once"
 
 
 async def test_many_who_start_one_key_at_once_start_one_program(world: World) -> None:
