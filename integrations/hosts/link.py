@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 import os
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -20,6 +21,9 @@ from core.errors import PermanentError, TransientError
 from core.releases.problems import shown
 from integrations.hosts.config import HostEntry, HostsConfig
 from integrations.hosts.quoting import line
+
+# Otherwise every command of every look is a line of Andon's log.
+logging.getLogger("asyncssh").setLevel(logging.WARNING)
 
 RUNNER = Path(__file__).with_name("runner.sh").read_bytes()
 _RUNNER_NAME = f"runner-{hashlib.sha256(RUNNER).hexdigest()}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import Counter
 
 import pytest
@@ -125,10 +126,12 @@ async def test_the_last_versions_are_kept_and_need_no_artifact_to_go_back_to(wor
     assert (await world.deployer.running_version("all")).digest == back.digest
 
 
-async def test_connections_are_reused(world: World):
+async def test_connections_are_reused_and_not_talked_about(world: World, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO)
     before = {name: server.connections for name, server in world.servers.by_name.items()}
     await world.deploy("1", world.artifact())
     assert {server.connections - before[name] for name, server in world.servers.by_name.items()} == {1}
+    assert not [record for record in caplog.records if record.name.startswith("asyncssh")]
 
 
 async def test_waiting_ends_when_something_moved(world: World):
