@@ -25,6 +25,10 @@ RUN python -m venv /opt/andon
 RUN /opt/andon/bin/pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt '.[all]'
 
 FROM python:3.11-slim-bookworm
+# git and ssh: the code that a pipeline names as its `repository` is asked for ancestors and authors.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends git openssh-client \
+ && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/andon /opt/andon
 RUN useradd --system --uid 10001 --home-dir /var/lib/andon --create-home --shell /usr/sbin/nologin andon \
  && install --directory --mode 0755 /etc/andon

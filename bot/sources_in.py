@@ -22,7 +22,7 @@ from bot.deployers import Deployers
 from bot.engine import Engine
 from bot.lineage import Lineage, traced
 from bot.releases_in import Announcement, announce
-from core.errors import AndonError, CommandRefused, PermanentError, TransientError
+from core.errors import AndonError, PermanentError, TransientError
 from core.ports import CodeHistory, Ignored, ReleaseReport, ReleaseSource
 from core.releases import sourcing
 from core.releases.events import AnnouncementFailed
@@ -45,6 +45,9 @@ ATTEMPTS_FOR_LINEAGE = 4
 """After so many a release is announced without what the code repository would tell."""
 LOOK_EVERY = 30.0
 NOTE_MOST = 2_000
+MOST_AT_ONCE = 16
+NOT_READ = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+"""What a parser raises that did not expect something."""
 
 
 class NoSuchSource(PermanentError):
@@ -65,6 +68,17 @@ class KnowsAssets(Protocol):
 
     async def assets(self, report: ReleaseReport) -> Mapping[str, str]:
         """Their digests by name."""
+
+
+@runtime_checkable
+class Answers(Protocol):
+    """A release source whose sender sometimes wants an answer before it sends anything else."""
+
+    def is_question(self, headers: Mapping[str, str], body: bytes) -> bool:
+        """Whether this request wants one."""
+
+    async def answer(self, headers: Mapping[str, str], body: bytes) -> str:
+        """Give it; what came of it, as a sentence."""
 
 
 class Digests(Protocol):
@@ -137,7 +151,9 @@ class SourcesIn:
         self._histories = histories
         self._lease = lease
         self._news = asyncio.Event()
-        self._working = asyncio.Lock()
+        self._in_hand: dict[int, asyncio.Task[None]] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
+        """One build of a pipeline after the other: what arrives first is announced first."""
 
     # ---- taking in --------------------------------------------------------------------------------------------------
 
@@ -156,7 +172,7 @@ class SourcesIn:
         if not isinstance(stored, SourceRequest):
             return Received(stored.id, stored.state, stored.note or "This request came before.")
         read = self._read(stored)
-        if read.state == "waiting":
+        if read.state == "waiting" or self._is_question(stored):
             self._news.set()
             return Received(stored.id, "waiting", read.note)
         await self._settle(stored, read.state, read.note)
@@ -189,6 +205,12 @@ class SourcesIn:
             found = self._sources[request.source].parse(request.headers, request.body)
         except PermanentError as error:
             return _Read(note=error.message, is_understood=False)
+        except NOT_READ as error:
+            # It may be somebody else's source; one request must not stop the others.
+            log.exception("The release source %s failed on a request", request.source)
+            return _Read(
+                note=f"The source {request.source} failed on it ({type(error).__name__}).", is_understood=False
+            )
         wanted: list[Wanted] = []
         notes: list[str] = []
         is_meant = False
@@ -207,21 +229,26 @@ class SourcesIn:
     # ---- working on it ----------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Work on what came in, until cancelled."""
-        while True:
-            seconds = LOOK_EVERY
-            self._news.clear()
-            try:
-                await self.settle()
-                due = await self._engine.read(lambda tx: SourceRequests(tx).next_due())
-            except StorageError as error:
-                log.warning("requests of release sources have to wait: %s", error.message)
-                due = None
-            if due is not None:
-                seconds = min(max((due - self._engine.now()).total_seconds(), 0.2), LOOK_EVERY)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._news.wait()
+        """Work on what came in, until cancelled; what takes long holds up nobody else."""
+        try:
+            while True:
+                self._news.clear()
+                seconds = LOOK_EVERY
+                try:
+                    await self._begin(MOST_AT_ONCE - len(self._in_hand))
+                    due = await self._engine.read(lambda tx: SourceRequests(tx).next_due())
+                    if due is not None and len(self._in_hand) < MOST_AT_ONCE:
+                        seconds = min(max((due - self._engine.now()).total_seconds(), 0.2), LOOK_EVERY)
+                except StorageError as error:
+                    log.warning("requests of release sources have to wait: %s", error.message)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        await self._news.wait()
+        finally:
+            tasks = tuple(self._in_hand.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def resume(self) -> None:
         """Take up what was in hand when the process ended, where nobody else can have it."""
@@ -229,23 +256,48 @@ class SourcesIn:
             now = self._engine.now()
             await self._engine.run(lambda tx: SourceRequests(tx).free(now))
 
-    async def settle(self) -> int:
-        """Work on everything that is due; how many requests that were."""
-        done = 0
-        async with self._working:
-            while requests := await self._claim():
-                for request in requests:
-                    await self._work(request)
-                done += len(requests)
-        return done
+    async def settle(self) -> None:
+        """Work on everything that is due."""
+        while await self._begin(MOST_AT_ONCE):
+            await asyncio.gather(*self._in_hand.values())
 
-    async def _claim(self) -> Sequence[SourceRequest]:
+    async def _begin(self, most: int) -> bool:
+        """Take in hand what is due; whether there was anything."""
+        if most <= 0:
+            return False
         now = self._engine.now()
-        return await self._engine.run(lambda tx: SourceRequests(tx).claim(now, self._lease))
+        requests = await self._engine.run(lambda tx: SourceRequests(tx).claim(now, self._lease, most))
+        for request in requests:
+            if request.id not in self._in_hand:
+                task = asyncio.create_task(self._in_turn(request), name=f"request {request.id} of {request.source}")
+                self._in_hand[request.id] = task
+                task.add_done_callback(lambda ended, number=request.id: self._ended(number, ended))
+        return bool(requests)
+
+    def _ended(self, number: int, task: asyncio.Task[None]) -> None:
+        """One request is done with; one that failed by a fault of ours is looked at again when its lease is over."""
+        del self._in_hand[number]
+        self._news.set()
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            log.error("%s was not worked on", task.get_name(), exc_info=fault)
+
+    async def _in_turn(self, request: SourceRequest) -> None:
+        """Work on a request when those before it that mean the same pipelines are done."""
+        pipelines = sorted({wanted.pipeline for wanted in self._read(request).wanted}) if self._knows(request) else []
+        async with contextlib.AsyncExitStack() as turn:
+            for pipeline in pipelines:
+                await turn.enter_async_context(self._turns.setdefault(pipeline, asyncio.Lock()))
+            await self._work(request)
+
+    def _knows(self, request: SourceRequest) -> bool:
+        return request.source in self._sources
 
     async def _work(self, request: SourceRequest) -> None:
-        if request.source not in self._sources:
+        if not self._knows(request):
             await self._settle(request, "kept", f"There is no release source {request.source} any more.")
+            return
+        if self._is_question(request):
+            await self._answer(request)
             return
         read = self._read(request)
         if not read.wanted:
@@ -262,15 +314,37 @@ class SourcesIn:
                     continue
                 notes.append(await self._refuse(request, wanted, f"{error.message} That was asked for an hour."))
                 is_refused = True
-            except (CommandRefused, PermanentError) as error:
+            except StorageError:
+                raise
+            except AndonError as error:
                 notes.append(await self._refuse(request, wanted, str(error)))
                 is_refused = True
         if later:
-            pause = min(FIRST_PAUSE * 2**request.attempts, LONGEST_PAUSE)
-            at = self._engine.now() + pause
-            await self._engine.run(lambda tx: SourceRequests(tx).again(request.id, at, _noted([*notes, later])))
+            await self._again(request, [*notes, later])
             return
         await self._settle(request, "kept" if is_refused else "announced", _noted(notes))
+
+    def _is_question(self, request: SourceRequest) -> bool:
+        source = self._sources[request.source]
+        return isinstance(source, Answers) and source.is_question(request.headers, request.body)
+
+    async def _answer(self, request: SourceRequest) -> None:
+        source = self._sources[request.source]
+        assert isinstance(source, Answers), "it was asked before"
+        try:
+            await self._settle(request, "ignored", _noted([await source.answer(request.headers, request.body)]))
+        except TransientError as error:
+            if request.attempts + 1 < MOST_ATTEMPTS:
+                await self._again(request, [error.message])
+            else:
+                await self._settle(request, "kept", error.message)
+        except PermanentError as error:
+            await self._settle(request, "kept", error.message)
+
+    async def _again(self, request: SourceRequest, notes: Sequence[str]) -> None:
+        """Try it once more after a pause that grows."""
+        at = self._engine.now() + min(FIRST_PAUSE * 2**request.attempts, LONGEST_PAUSE)
+        await self._engine.run(lambda tx: SourceRequests(tx).again(request.id, at, _noted(notes)))
 
     async def _announce(self, request: SourceRequest, wanted: Wanted) -> str:
         """Put a build on its line; what came of it, as a sentence."""

@@ -60,7 +60,10 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "load": "integrations.load:LoadTest",
     },
     Kind.RELEASE_SOURCE: {
+        "docker": "integrations.sources.docker:Docker",
+        "eventbridge": "integrations.sources.eventbridge:EventBridge",
         "github": "integrations.sources.github:GitHub",
+        "gitlab": "integrations.sources.gitlab:GitLab",
     },
 }
 

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from core.errors import PermanentError
-from core.ports import BuildEvent, Ignored, ReleaseReport
-from core.releases.fields import Variable
-from core.releases.problems import Strict
+from core.ports import BuildEvent, CodeHistory, Ignored, ReleaseReport
+from core.releases.fields import Settings, Url, Variable
+from core.releases.problems import Strict, refusal, validated
 from integrations.intake import link
 from integrations.sources.authentic import found, require_hex_signature, secret_from
 from integrations.sources.reading import commit, digest, is_true, mapping, part, several, text
+
+if TYPE_CHECKING:
+    from integrations.sources.github_history import GitHubHistory
 
 OF_PULL_REQUESTS = ("pull_request", "pull_request_target", "pull_request_review", "merge_group")
 PUBLISHED = ("published", "released", "prereleased")
@@ -29,6 +32,29 @@ class GitHubSettings(Strict):
     secret_env: Variable = Field(
         description="Name of the variable with the webhook's secret.", examples=["GITHUB_WEBHOOK_SECRET"]
     )
+    api: Url | None = Field(default=None, description="The API [GitHub's own]; of an enterprise `https://…/api/v3`.")
+    token_env: Variable | None = Field(default=None, description="Name of the variable with a token to ask with.")
+    app: Settings | None = Field(default=None, description="A GitHub App to ask as, like that of `github-actions`.")
+
+    @model_validator(mode="after")
+    def _one_identity(self) -> Self:
+        if self.token_env is not None and self.app is not None:
+            raise refusal("`token_env` and `app` are two identities", "keep one of them")
+        if self.app is not None:
+            from integrations.github.client import AppAccess
+
+            _, problems = validated(AppAccess, dict(self.app))
+            if problems:
+                raise refusal(f"`app` cannot be used: {problems[0].sentence}", problems[0].mend)
+        return self
+
+    @property
+    def access(self) -> Mapping[str, Any]:
+        """What GitHub is asked with; empty where nothing is to be asked."""
+        if self.token_env is None and self.app is None:
+            return {}
+        said = {"api": self.api, "token_env": self.token_env, "app": self.app}
+        return {key: value for key, value in said.items() if value is not None}
 
 
 class GitHub:
@@ -38,8 +64,13 @@ class GitHub:
     settings: ClassVar[type[Strict]] = GitHubSettings
     kept_headers = ("X-GitHub-Event", "X-GitHub-Delivery", "Content-Type", "User-Agent")
 
-    def __init__(self, secret: str) -> None:
+    def __init__(
+        self, secret: str, access: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """With `access` (`GitHubSettings.access`) GitHub can be asked about what it told."""
         self._secret = secret
+        self._access = access or {}
+        self._environment = environment or {}
 
     def __repr__(self) -> str:
         return "GitHub(…)"
@@ -48,7 +79,7 @@ class GitHub:
     def from_settings(cls, settings: Mapping[str, Any], environment: Mapping[str, str]) -> Self:
         """A source as the organisation file says; raises PermanentError where its secret is missing."""
         given = GitHubSettings.model_validate(settings)
-        return cls(secret_from(environment, given.secret_env))
+        return cls(secret_from(environment, given.secret_env), given.access, environment)
 
     async def verify(self, headers: Mapping[str, str], body: bytes, key: str, now: datetime) -> None:  # noqa: ARG002
         """The signature over the body; GitHub's requests have no time in them, so a replay is told by what it says."""
@@ -69,6 +100,29 @@ class GitHub:
             return (Ignored(f"GitHub's event `{event[:40]}` tells of no release."),)
         return (reader(sent),)
 
+    def history(self, repository: str) -> CodeHistory | None:
+        """A repository's commits by the API, if there is an identity to ask under."""
+        return self._asked(repository) if self._access else None
+
+    async def assets(self, report: ReleaseReport) -> Mapping[str, str]:
+        """The files of a release, as they were told; those of a run are asked for."""
+        if report.event is not BuildEvent.RUN:
+            return report.assets
+        if not self._access:
+            raise PermanentError(
+                "GitHub must be asked for the artifacts of a run: give the source `token_env` or `app` in the"
+                " organisation file."
+            )
+        return await self._asked(report.repository).assets(report.run)
+
+    def _asked(self, repository: str) -> GitHubHistory:
+        # What it needs is installed with the extra `github`; webhooks alone do without.
+        try:
+            from integrations.sources.github_history import GitHubHistory
+        except ImportError:
+            raise PermanentError("To ask GitHub, install what it needs: `pip install 'andon[github]'`.") from None
+        return GitHubHistory(self._access, self._environment, repository)
+
 
 def _run(sent: Mapping[str, Any]) -> ReleaseReport | Ignored:
     run = part(sent, "workflow_run")
@@ -77,7 +131,8 @@ def _run(sent: Mapping[str, Any]) -> ReleaseReport | Ignored:
     title = f"run {text(run, 'run_number') or text(run, 'id')} of {_name(sent)}"
     conclusion = text(run, "conclusion")
     if text(sent, "action") != "completed" or text(run, "status") not in ("completed", ""):
-        return Ignored(f"The {title} is not over yet ({text(run, 'status') or text(sent, 'action')}).")
+        # A run that was only asked for may carry a conclusion already: of the attempt before.
+        return Ignored(f"The {title} is not told to be over ({text(sent, 'action') or text(run, 'status')}).")
     if conclusion != "success":
         return Ignored(f"The {title} ended with {conclusion or 'nothing said'}.")
     if text(run, "event") in OF_PULL_REQUESTS:

@@ -20,6 +20,7 @@ from typing import Any
 import jwt
 from aiohttp import web
 
+from tests.standins.github_code import CODE_ROUTES, Code
 from tests.standins.github_world import Deployment, Repository, Run, stamp
 
 VERSIONS = ("2022-11-28", "2026-03-10")
@@ -70,6 +71,7 @@ class StandIn:
 
     def __init__(self, *, token: str = "open-sesame", knows_run_details: bool = True) -> None:
         self.repository = Repository()
+        self.code = Code()
         self.token, self.knows_run_details = token, knows_run_details
         self.permissions = {"actions": "write", "deployments": "write", "contents": "read"}
         self.app_key = ""
@@ -450,4 +452,5 @@ ROUTES: tuple[tuple[str, str, set[str], Act], ...] = (
     (rf"GET {_REPOSITORY}/deployments/(?P<id>\d+)", "deployments=read", set(), _show_deployment),
     (rf"GET {_REPOSITORY}/deployments/(?P<id>\d+)/statuses", "deployments=read", PAGES, _list_statuses),
     (rf"POST {_REPOSITORY}/deployments/(?P<id>\d+)/statuses", "deployments=write", set(), _make_status),
+    *CODE_ROUTES,
 )

@@ -61,7 +61,7 @@ def test_a_run_that_succeeded_is_a_build_with_its_commit_branch_and_number() -> 
         ({"conclusion": "cancelled"}, "ended with cancelled"),
         ({"conclusion": None}, "nothing said"),
         ({"conclusion": "stale"}, "stale"),
-        ({"status": "in_progress", "conclusion": None}, "not over yet"),
+        ({"status": "in_progress", "conclusion": None}, "not told to be over"),
         ({"event": "pull_request"}, "pull request"),
         ({"event": "pull_request_target"}, "pull request"),
         ({"head_repository": {"full_name": "mallory/checkout"}}, "builds of forks"),
@@ -73,7 +73,7 @@ def test_runs_that_are_no_release_say_why(run: dict[str, Any], why: str) -> None
 
 
 def test_a_run_that_was_only_asked_for_may_already_have_a_conclusion() -> None:
-    assert "not over yet" in reason("workflow_run", workflow_run() | {"action": "requested"})
+    assert "not told to be over" in reason("workflow_run", workflow_run() | {"action": "requested"})
 
 
 def test_a_second_attempt_is_told_apart() -> None:
