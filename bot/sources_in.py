@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 from pydantic import ValidationError
@@ -271,7 +272,7 @@ class SourcesIn:
             if request.id not in self._in_hand:
                 task = asyncio.create_task(self._in_turn(request), name=f"request {request.id} of {request.source}")
                 self._in_hand[request.id] = task
-                task.add_done_callback(lambda ended, number=request.id: self._ended(number, ended))
+                task.add_done_callback(partial(self._ended, request.id))
         return bool(requests)
 
     def _ended(self, number: int, task: asyncio.Task[None]) -> None:
