@@ -24,9 +24,8 @@ from core.releases.difference import Changed, difference
 from core.releases.events import DefinitionApplied
 from core.releases.limits import OWN_ONLY, Limits, Owner
 from core.releases.pipeline import Pipeline
-from core.releases.problems import Problem, path_text
+from core.releases.problems import Problem
 from core.releases.redefined import may_define
-from core.releases.source_parts import Origin
 from core.releases.world import ANDON, Actor
 from storage.history import Revision
 
@@ -80,9 +79,8 @@ class SelfService:
             return Look(findings=first.findings)
         (pipeline,) = first.pipelines.values()
         loaded = self._load(text, name, Owner(pipeline.service, pipeline.team))
-        beyond = self._beyond_in_repository(pipeline, text, name)
-        if beyond or not loaded.pipelines:
-            return Look(findings=(*loaded.findings, *beyond))
+        if not loaded.pipelines:
+            return Look(findings=loaded.findings)
         state = self._engine.pipelines().get(pipeline.id)
         in_force = state.definition if state is not None else None
         calendars = loaded.organisation.calendars if loaded.organisation is not None else {}
@@ -143,17 +141,6 @@ class SelfService:
     def where(self, pipeline_id: str) -> str:
         """The file that defines it; empty where teams apply it themselves."""
         return self._by_file.get(pipeline_id, "")
-
-    def _beyond_in_repository(self, pipeline: Pipeline, text: str, name: str) -> tuple[Finding, ...]:
-        repository = Origin.read(pipeline.origin).repository
-        if repository is None:
-            return ()
-        lines = text.splitlines()
-        line = next((n for n, said in enumerate(lines, 1) if said.startswith("repository:")), 1)
-        found = self._limits.of_repository(
-            Owner(pipeline.service, pipeline.team), repository.model_dump(exclude_none=True)
-        )
-        return tuple(Finding(name, line, 1, path_text(p.path), p.sentence, p.mend) for p in found)
 
     def _load(self, text: str, name: str, owner: Owner | None) -> Definitions:
         organisation = self._config / ORGANISATION_FILE

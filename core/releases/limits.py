@@ -73,15 +73,6 @@ class Limits:
             mend = "have the operator put the mirror there"
             yield from _outside(owner, ("repository",), origin.repository.url, self.files, "directory", mend)
 
-    def of_repository(self, owner: Owner, said: Mapping[str, Any]) -> Iterator[Problem]:
-        """What is beyond them in the code repository of a definition."""
-        path: Path = ("repository",)
-        if str(said.get("url", "")).startswith("/"):
-            yield from _outside(
-                owner, (*path, "url"), said["url"], self.files, "file", "have the operator put it there"
-            )
-        yield from self._named(owner, path, said)
-
     def _named(self, owner: Owner, path: Path, said: Any) -> Iterator[Problem]:
         """Variables and files that settings name, however deep."""
         if isinstance(said, Mapping):

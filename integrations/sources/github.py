@@ -15,6 +15,7 @@ from core.errors import PermanentError
 from core.ports import BuildEvent, CodeHistory, Ignored, ReleaseReport
 from core.releases.fields import Settings, Url, Variable
 from core.releases.problems import Strict, refusal, validated
+from integrations.github.access import AppAccess
 from integrations.intake import link
 from integrations.sources.authentic import found, require_hex_signature, secret_from
 from integrations.sources.reading import commit, digest, is_true, mapping, part, several, text
@@ -41,8 +42,6 @@ class GitHubSettings(Strict):
         if self.token_env is not None and self.app is not None:
             raise refusal("`token_env` and `app` are two identities", "keep one of them")
         if self.app is not None:
-            from integrations.github.client import AppAccess
-
             _, problems = validated(AppAccess, dict(self.app))
             if problems:
                 raise refusal(f"`app` cannot be used: {problems[0].sentence}", problems[0].mend)

@@ -8,7 +8,8 @@ from typing import Any
 
 from core.errors import PermanentError
 from core.ports import Commit
-from integrations.github.client import Access, Api, GitHub, Refused
+from integrations.github.access import Access
+from integrations.github.client import Api, GitHub, Refused
 from integrations.intake import clean, link
 from integrations.sources.reading import commit as commit_id
 from integrations.sources.reading import digest, part, several, text

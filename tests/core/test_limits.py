@@ -79,18 +79,3 @@ def test_where_releases_come_from_names_only_our_own_variables_and_files():
     assert refused_in(url="git@code.example.com:checkout.git", key_file="/etc/ssh/key") == ["repository.key_file"]
     assert refused_in(url="/etc/andon/check-out/mirror.git") == []
     assert refused_in(url="/srv/other/mirror.git") == ["repository"]
-
-
-@pytest.mark.parametrize(
-    ("said", "is_let"),
-    [
-        ({"url": "https://code.example.com/x.git", "token_env": "PAYMENTS_TOKEN"}, True),
-        ({"url": "https://code.example.com/x.git", "token_env": "SLACK_BOT_TOKEN"}, False),
-        ({"url": "git@code.example.com:x.git", "key_file": "/srv/keys/id"}, False),
-        ({"url": "/srv/mirrors/theirs"}, False),
-        ({"url": "/etc/andon/payments/mirror"}, True),
-        ({}, True),
-    ],
-)
-def test_the_repository_of_the_code_is_its_own_too(said: dict[str, str], is_let: bool):
-    assert (list(OWN_ONLY.of_repository(US, said)) == []) is is_let

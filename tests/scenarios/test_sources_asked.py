@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from core.releases.state import Release
 from tests.integrations.sources.payloads import (
     DIGEST,
     OTHER_DIGEST,
@@ -113,14 +114,15 @@ async def test_ancestors_changes_and_authors_come_from_the_code(tmp_path: Path) 
     async with story(tmp_path, files, organisation=organisation(), environment=ENVIRONMENT) as s:
         await pushes_tag(s, "v1", first)
         await pushes_tag(s, "v2", second)
-        said = await s.ann.presses("Approve", on=s.card("v2"), confirm=True)
-        assert "You had a part" in said.text, "a co-author approves nothing of their own"
+        await s.ann.presses("Approve", on=s.card("v2"), confirm=True)
+        await s.settle()
+        assert "You had a part" in s.privately(s.ann)[-1], "a co-author approves nothing of their own"
         await pushes_tag(s, "v1.1", fix)
-        by_version = {r.version: r for r in s.state.releases}
-        assert {v: r.ancestors for v, r in by_version.items()} == {"v1": (), "v2": ("v1",), "v1.1": ("v1",)}
-        assert by_version["v2"].contributors == ("ann@example.com", "bob@example.com")
-        assert by_version["v1.1"].contributors == ("carol@example.com",)
-        assert [c.title for c in by_version["v2"].changes] == ["Two"]
+        found = by_version(s)
+        assert {v: r.ancestors for v, r in found.items()} == {"v1": (), "v2": ("v1",), "v1.1": ("v1",)}
+        assert found["v2"].contributors == ("ann@example.com", "bob@example.com")
+        assert found["v1.1"].contributors == ("carol@example.com",)
+        assert [c.title for c in found["v2"].changes] == ["Two"]
 
 
 async def test_a_revert_that_git_wrote_mends_what_it_takes_back(tmp_path: Path) -> None:
@@ -146,3 +148,7 @@ async def test_code_that_cannot_be_asked_does_not_hold_a_release_for_ever(tmp_pa
         assert state == "announced"
         assert "Its ancestors and authors are not known" in note
         assert "is no repository" in note
+
+
+def by_version(s: Story) -> dict[str, Release]:
+    return {r.version: r for r in s.state.releases}

@@ -36,7 +36,8 @@ from tests.integrations.sources.payloads import (
 )
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
-CERTIFICATE = f"https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-{'0a' * 16}.pem"
+SNS = "sns.eu-west-1.amazonaws.com"
+CERTIFICATE = f"https://{SNS}/SimpleNotificationService-{'0a' * 16}.pem"
 
 
 # ---- events ---------------------------------------------------------------------------------------------------------
@@ -158,7 +159,7 @@ def envelope(message: object = None, *, version: str = "2", **more: Any) -> dict
         "Timestamp": "2030-01-01T11:59:00.000Z",
         "SignatureVersion": version,
         "SigningCertURL": CERTIFICATE,
-        "UnsubscribeURL": "https://sns.eu-west-1.amazonaws.com/?Action=Unsubscribe",
+        "UnsubscribeURL": f"https://{SNS}/?Action=Unsubscribe",
         **more,
     }
     if "Signature" not in more:
@@ -255,7 +256,7 @@ async def test_what_amazon_did_not_sign_is_refused(forged: Forgery) -> None:
         CERTIFICATE.replace("https://", "https://evil.example.com/"),
         CERTIFICATE.replace("https://", "https://evil@"),
         CERTIFICATE + "?x=1", CERTIFICATE + "\n", CERTIFICATE + "#", CERTIFICATE.replace(".pem", "/.pem"),
-        "https://sns.eu-west-1.amazonaws.com/?Action=GetTopicAttributes.pem", "", None, 7,
+        f"https://{SNS}/?Action=GetTopicAttributes.pem", "", None, 7,
     ],
 )  # fmt: skip
 async def test_a_certificate_is_fetched_from_nowhere_else(address: object) -> None:
@@ -285,7 +286,7 @@ async def test_a_subscription_is_confirmed_by_the_api_and_for_agreed_topics_only
     assert isinstance(found, Ignored)
     assert "is confirmed" in await there.answer({}, body)
     asked = urlsplit(amazon.asked[-1])
-    assert (asked.scheme, asked.netloc, asked.path) == ("https", "sns.eu-west-1.amazonaws.com", "/")
+    assert (asked.scheme, asked.netloc, asked.path) == ("https", SNS, "/")
     assert parse_qs(asked.query) == {
         "Action": ["ConfirmSubscription"], "Version": ["2010-03-31"], "TopicArn": [TOPIC], "Token": ["abc123"],
     }  # fmt: skip
