@@ -23,9 +23,9 @@ TEMPLATES = Path(__file__).parent.parent / "templates"
 CHANGE = "# change this"
 
 PLACES: Mapping[str, str] = {
+    "kubernetes": "Kubernetes: Deployments or StatefulSets",
     "github-actions": "where a workflow of GitHub Actions puts it",
     "hosts": "servers, over SSH",
-    "kubernetes": "a Deployment or StatefulSet of Kubernetes",
     "processes": "processes on Andon's own machine",
     "command": "wherever a program of ours puts it",
 }
