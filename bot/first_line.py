@@ -26,6 +26,7 @@ PLACES: Mapping[str, str] = {
     "kubernetes": "Kubernetes: Deployments or StatefulSets",
     "github-actions": "where a workflow of GitHub Actions puts it",
     "hosts": "servers, over SSH",
+    "webhook": "where a service of ours puts it, asked by webhook",
     "processes": "processes on Andon's own machine",
     "command": "wherever a program of ours puts it",
 }
