@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import io
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from integrations.registry import BUILT_IN, Kind
 from tests.integrations.contract_table import CASES, Cell, Table, name_of
 
+ROOT = Path(__file__).parents[2]
 NAMED_BY_THE_ISSUE = {
     "no_answer_in_time": "time-out",
     "a_crash_while_it_runs": "crash while it runs",
@@ -62,3 +66,18 @@ def test_it_is_readable() -> None:
     assert rows[0].startswith("what is deployed runs")
     assert rows[0].endswith("ok ×2  RED 1/2")
     assert len(rows) == len(CASES)
+
+
+def test_it_runs_the_contract_and_nothing_else() -> None:
+    """In a process of its own, since pytest is no guest of itself."""
+    words = [sys.executable, "-m", "tests.integrations.contract_table"]
+    ended = subprocess.run(
+        [*words, "tests/integrations/test_contract.py::TestScripted", "--markdown"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.stdout.endswith("\nAll green.\n")
+    assert re.search(r"^\| it can go back +\| ok ×2 +\|$", ended.stdout, re.MULTILINE)
