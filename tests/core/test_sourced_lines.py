@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from core.ports import BuildEvent
 from core.releases.difference import difference
 from core.releases.events import AnnouncementFailed
 from core.releases.organisation import read_organisation, unknown_to_organisation
@@ -50,3 +53,9 @@ def test_a_build_keeps_its_name_when_its_commit_is_found():
 
 def test_an_image_is_no_run():
     assert "wants a `image`, and this is a `run`" in why_not(RUN, images(image="registry.example.com/acme/checkout"))
+
+
+def test_a_run_of_another_workflow_or_a_preview_is_not_taken():
+    assert "wants runs of release.yml" in why_not(RUN, part(workflow="release.yml"))
+    release = replace(RUN, event=BuildEvent.RELEASE, tag="1.4.2-rc1", is_prerelease=True)
+    assert "no pre-releases" in why_not(release, part(event="release", prereleases=False))
