@@ -84,10 +84,9 @@ def match(source: str, report: ReleaseReport, origins: Mapping[str, Origin]) -> 
 
 
 def _against(part: SourcePart, report: ReleaseReport) -> Iterator[str]:
-    """What a part wants otherwise, in words that follow "wants"."""
+    """What a part wants otherwise, in words that follow "wants"; what matters most comes first."""
     if part.event is not report.event:
         yield f"a `{part.event.value}`, and this is a `{report.event.value}`"
-        return
     if part.workflow and not any(_same_workflow(part.workflow, name) for name in report.workflow):
         yield f"runs of {part.workflow}, and this is one of {listed(report.workflow[:1]) or 'no workflow'}"
     if report.is_prerelease and not part.prereleases:
