@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -63,10 +63,11 @@ class KeptInFiles:
 class ToldOverHttp:
     """A `Deployer` that calls out: each start is one POST of target and version, and is done two seconds later."""
 
-    def __init__(self, url: str, runs: Mapping[str, RunningVersion]) -> None:
-        """`runs`: what runs on each target at the beginning."""
+    def __init__(self, url: str, runs: Callable[[str], RunningVersion]) -> None:
+        """`runs`: what runs on a target at the beginning."""
         self._url = url
-        self._runs = dict(runs)
+        self._at_first = runs
+        self._runs: dict[str, RunningVersion] = {}
         self._wanted: dict[str, tuple[str, RunningVersion]] = {}
         self._session: aiohttp.ClientSession | None = None
 
@@ -101,4 +102,4 @@ class ToldOverHttp:
 
     async def running_version(self, target: str) -> RunningVersion:
         """What was put there last."""
-        return self._runs.get(target, RunningVersion(None))
+        return self._runs.get(target) or self._at_first(target)

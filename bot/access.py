@@ -18,6 +18,7 @@ from bot.engine import Engine
 from bot.settings import Secret
 from core.errors import AndonError
 from core.releases.authority import require_team
+from core.releases.roster import names
 from core.releases.state import PipelineState
 from core.releases.world import Actor, Via, World
 from storage.records import Token
@@ -97,7 +98,7 @@ def require_own(
         raise NotPermitted("Only an administrator makes tokens that act as a person; name a machine, such as `ci`.")
     for scope in sorted(scopes):
         kind, _, service = scope.partition(":")
-        lines = [s.definition for s in pipelines.values() if s.definition.service == service]
+        lines = [pipelines[named.id].definition for named in names(pipelines) if named.service == service]
         if kind not in ("announce", "define") or not lines:
             raise NotPermitted(
                 f"A person makes tokens with announce:SERVICE and define:SERVICE of their team's services, not {scope}."

@@ -41,8 +41,8 @@ class AlarmsIn:
     def __init__(self, engine: Engine, sources: Mapping[str, AlarmSource]) -> None:
         self._engine = engine
         self._sources = sources
-        self._made = Routes(())
-        self._made_at = 0
+        self._routes = Routes(lambda pipeline_id: engine.pipelines()[pipeline_id].definition)
+        engine.follow_definitions(self._routes.put)
 
     async def take(self, name: str, headers: Mapping[str, str], body: bytes) -> Taken:
         """Store a delivery and act on it; durable before this returns. Raises PermanentError for an unknown source."""
@@ -79,14 +79,7 @@ class AlarmsIn:
         await self._engine.run(lambda tx: tx.inbox.settle(number, state, note))
         return Taken(is_understood=True, alarms=len(reports), matched=len(reports) - len(unmatched), note=note)
 
-    def _routes(self) -> Routes:
-        """Made anew when a definition changed."""
-        if self._made_at != self._engine.definitions_changed:
-            self._made_at = self._engine.definitions_changed
-            self._made = Routes(state.definition for state in self._engine.pipelines().values())
-        return self._made
-
     async def _bring(self, report: AlarmReport) -> bool:
-        routed = self._routes().route(report, self._engine.now())
+        routed = self._routes.route(report, self._engine.now())
         await asyncio.gather(*(self._engine.submit(to.pipeline_id, to.event) for to in routed))
         return bool(routed)

@@ -148,6 +148,8 @@ class App:
             cache=self.settings.state / "code",
             lease=self.settings.lease,
         )
+        # They are in the database now: thousands of them need not be here twice.
+        self._definitions = Definitions()
         self.outbox = Outbox(self.engine, self._couriers(), _never_delivered, lease=self.settings.lease)
         self.canaries = Canaries(self.engine, self.session, broke=self.ended.set)
         self.ticker = Ticker(self.engine, beat_every=timedelta(seconds=5))
@@ -240,9 +242,9 @@ class App:
                     lambda world: _with_slack_members(world, organisation.applied_to(world, now)),
                     what="The organisation file was applied.",
                 )
+        revision = self.engine.pipelines().revision
         for pipeline in definitions.pipelines.values():
-            state = self.engine.pipelines().get(pipeline.id)
-            if state is None or state.definition.revision != pipeline.revision:
+            if revision(pipeline.id) != pipeline.revision:
                 text = definitions.texts.get(pipeline.id, "")
                 await self.engine.submit(pipeline.id, DefinitionApplied(definition=pipeline, by=ANDON, text=text))
                 self.sentences.append(f"The definition of {pipeline.id} is in force.")
@@ -319,16 +321,8 @@ class App:
         await self.alarms.resume(older_than=self.settings.lease)
 
     async def look_at_targets(self) -> None:
-        """Compare what runs with what is recorded, wherever nothing is in flight [27]."""
-        for state in tuple(self.engine.pipelines().values()):
-            for target in state.targets:
-                stage = state.stage_definition(target.stage)
-                if target.deployment is not None or stage is None:
-                    continue
-                try:
-                    await self.deployments.look(state.id, target.name, stage.deployer, stage.deployer_settings)
-                except AndonError as error:
-                    log.warning("It cannot be seen what %s of %s runs: %s", target.name, state.id, error.message)
+        """Compare what runs with what is recorded."""
+        await self.deployments.look_at_all()
 
 
 def build(settings: Settings, definitions: Definitions, parts: Parts | None = None) -> App:
@@ -340,6 +334,7 @@ def build(settings: Settings, definitions: Definitions, parts: Parts | None = No
 async def running(settings: Settings, definitions: Definitions, parts: Parts | None = None) -> AsyncIterator[App]:
     """The whole process, until the block ends."""
     app = build(settings, definitions, parts)
+    del definitions
     try:
         await app.start()
         app.run()

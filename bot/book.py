@@ -7,9 +7,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import islice
 from typing import Any, Protocol, get_args
 
 from bot.clock import Clock
+from bot.shelf import MOST_IN_USE, Known, Shelf
 from bot.writer import Publish
 from core.errors import AndonError, CommandRefused
 from core.releases.effects import Effect, Tell
@@ -19,7 +21,7 @@ from core.releases.pipeline import Pipeline
 from core.releases.state import PipelineState
 from core.releases.world import ANDON, Actor, Outage, Via, World
 from storage.codec import mended
-from storage.entries import Entry, Head
+from storage.entries import Entry
 from storage.errors import CodecError
 from storage.journal import Loaded, Transaction
 from storage.lanes import Birth, Born
@@ -92,17 +94,11 @@ class Refused:
     error: CommandRefused
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A pipeline as the writing thread knows it."""
-
-    state: PipelineState
-    head: Head
-    wake_at: datetime | None
-
-
 class Book:
-    """What the writing thread knows: what is committed, and what the batch under way makes of it."""
+    """What the writing thread knows: what is committed, and what the batch under way makes of it.
+
+    Of what is committed it remembers what it worked on last; all else it finds on the shelf, where the loop put it.
+    """
 
     def __init__(
         self,
@@ -110,19 +106,25 @@ class Book:
         clock: Clock,
         publish: Callable[..., None],
         birth: Callable[[], Birth | None],
+        shelf: Shelf,
         *,
         is_shared: bool = False,
+        most_known: int = MOST_IN_USE,
     ) -> None:
         """`birth` is asked on the writing thread: whether this process delivers, and how much it can take on.
 
-        `is_shared`: other replicas write to the same database.
+        `is_shared`: other replicas write to the same database. `most_known`: so many pipelines are remembered here.
         """
         self.birth = birth
+        self._shelf = shelf
+        self._most_known = most_known
         self._is_shared = is_shared
         self._rules = rules
         self._clock = clock
         self._publish = publish
         self._committed: dict[str, Known] = {}
+        self._forgotten: set[str] = set()
+        """What must be read from the database before anything is decided on it."""
         self._committed_world = World()
         self.begin()
 
@@ -139,16 +141,19 @@ class Book:
         transaction.expect([(pipeline_id, key) for pipeline_id, key in about if key])
         if self._is_shared:
             self.reload_world(transaction)
-            self._batch |= self._loaded(transaction, {name for name, _ in about if name not in self._committed})
+            self._batch |= self._loaded(transaction, {name for name, _ in about if not self._is_known(name)})
 
     def undo(self) -> None:
         """Nothing of the batch was written. What it touched is read again: somebody else may have changed it."""
-        for pipeline_id in (*self._batch, *self._looked_at):
-            self._committed.pop(pipeline_id, None)
+        self.forget((*self._batch, *self._looked_at))
 
     def commit(self, born: Born) -> Publish:
         """It is on disk; returns what tells everybody."""
+        for pipeline_id in self._batch:
+            self._committed.pop(pipeline_id, None)
         self._committed |= self._batch
+        self._forgotten.difference_update(self._batch)
+        self._forget_old()
         self._committed_world = self._world
         return partial(self._publish, self._batch, self._world, born, self._lines)
 
@@ -157,11 +162,6 @@ class Book:
         """One line for each decision."""
         for line in lines:
             log.info("%s #%d %s by %s: %s", *line)
-
-    def load(self, transaction: Transaction) -> None:
-        """Read everything that is stored."""
-        self.reload_world(transaction)
-        self._batch |= self._loaded(transaction, None)
 
     def reload_world(self, transaction: Transaction) -> None:
         """Read what pipelines share."""
@@ -178,18 +178,31 @@ class Book:
     def version(self, pipeline_id: str) -> int:
         """Of a pipeline as it is known here; 0 if it is not."""
         known = self._batch.get(pipeline_id) or self._committed.get(pipeline_id)
-        return 0 if known is None else known.head.version
+        if known is not None:
+            return known.head.version
+        return 0 if pipeline_id in self._forgotten else self._shelf.version(pipeline_id)
 
-    def _loaded(self, transaction: Transaction, names: Collection[str] | None) -> dict[str, Known]:
-        if names is not None and not names:
+    def _is_known(self, pipeline_id: str) -> bool:
+        is_here = pipeline_id in self._committed or pipeline_id in self._shelf
+        return is_here and pipeline_id not in self._forgotten
+
+    def _forget_old(self) -> None:
+        """Keep what was worked on last, and what the loop has not put on the shelf yet."""
+        for pipeline_id in tuple(islice(self._committed, max(0, len(self._committed) - self._most_known))):
+            if self._shelf.version(pipeline_id) >= self._committed[pipeline_id].head.version:
+                del self._committed[pipeline_id]
+
+    def _loaded(self, transaction: Transaction, names: Collection[str]) -> dict[str, Known]:
+        if not names:
             return {}
-        found = transaction.load_all() if names is None else transaction.load_some(names)
+        found = transaction.load_some(names)
         return {name: Known(loaded.state, loaded.head, loaded.wake_at) for name, loaded in found.items()}
 
     def forget(self, pipelines: Iterable[str]) -> None:
         """Read these again before anything is decided on them: another replica may have written."""
         for pipeline_id in pipelines:
             self._committed.pop(pipeline_id, None)
+            self._forgotten.add(pipeline_id)
 
     def beat(self, transaction: Transaction, replica: str, gap: timedelta | None) -> Outage | None:
         """Record a sign of life."""
@@ -226,8 +239,8 @@ class Book:
             command = mended(command)
             kind, body = transaction.codec.encode_act(command)
         now = self._clock.now()
-        known = {**self._committed, **self._batch}
-        definitions = [known[name].state.definition for name in sorted(known)]
+        newer = {name: known.state.definition for name, known in sorted({**self._committed, **self._batch}.items())}
+        definitions = [newer.pop(d.id, d) for d in self._shelf.definitions()] + list(newer.values())
         try:
             decision = self._rules.act(self._world, definitions, command, now)
         except CommandRefused as refusal:
@@ -309,6 +322,8 @@ class Book:
 
     def _find(self, transaction: Transaction, pipeline_id: str) -> Known | None:
         known = self._batch.get(pipeline_id) or self._committed.get(pipeline_id)
+        if known is None and pipeline_id not in self._forgotten:
+            known = self._shelf.known(pipeline_id)
         if known is None and (loaded := transaction.load(pipeline_id)) is not None:
             known = Known(loaded.state, loaded.head, loaded.wake_at)
         return known

@@ -35,9 +35,9 @@ class Canaries:
     async def follow(self) -> None:
         """Run exactly the canaries of the definitions in force."""
         wanted = {
-            (state.id, alarm.name, alarm.settings): alarm
-            for state in self._engine.pipelines().values()
-            for alarm in state.definition.alarms
+            (definition.id, alarm.name, alarm.settings): alarm
+            for definition in self._engine.pipelines().with_canaries()
+            for alarm in definition.alarms
             if alarm.source == "canary"
         }
         for name in self._running.keys() - wanted.keys():

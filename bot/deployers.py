@@ -1,4 +1,4 @@
-"""The deployers that pipelines name, built when first needed and kept: one for each set of settings."""
+"""The deployers that pipelines name, built when first needed and kept: one for each pipeline and set of settings."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from core.releases.pipeline import Pipeline
 
 BuildDeployer = Callable[[str, Mapping[str, Any], Mapping[str, Mapping[str, Any]]], Deployer]
 """From a deployer's name, its `with:` and the `with:` of the targets that share it."""
+Revisions = str | tuple[str, ...]
+"""Of the definitions that a pipeline works by; mostly it is one."""
 
 
 class Deployers:
@@ -19,23 +21,34 @@ class Deployers:
 
     def __init__(self, build: BuildDeployer) -> None:
         self._build = build
-        self._built: dict[tuple[str, str], tuple[str, Deployer]] = {}
+        self._built: dict[tuple[str, str, str], tuple[Revisions, str, Deployer]] = {}
 
     def of(self, definitions: tuple[Pipeline, ...], name: str, settings: str) -> Deployer:
         """The deployer with these settings, for the targets that the first of `definitions` to use it gives it."""
+        place = (definitions[0].id, name, settings)
+        revisions = revisions_of(definitions)
+        before = self._built.get(place)
+        if before is not None and before[0] == revisions:
+            return before[2]
         targets = _targets(definitions, name, settings)
-        known = self._built.get((name, settings))
-        if known is not None and (known[0] == targets or targets == "{}"):
-            return known[1]
-        if targets == "{}":
+        if before is not None and targets in (before[1], "{}"):
+            built = before[2]
+        elif targets == "{}":
             raise PermanentError(f"No stage uses the deployer {name} with these settings any more.")
-        built = self._build(name, json.loads(settings), json.loads(targets))
-        self._built[name, settings] = (targets, built)
+        else:
+            built = self._build(name, json.loads(settings), json.loads(targets))
+        self._built[place] = (revisions, targets, built)
         return built
 
-    def every(self) -> tuple[Deployer, ...]:
-        """All that were built so far."""
-        return tuple(deployer for _, deployer in self._built.values())
+    def known(self, pipeline_id: str, revisions: Revisions, name: str, settings: str) -> Deployer | None:
+        """What `of` answered for these definitions of a pipeline; None if it was not asked."""
+        known = self._built.get((pipeline_id, name, settings))
+        return known[2] if known is not None and known[0] == revisions else None
+
+
+def revisions_of(definitions: tuple[Pipeline, ...]) -> Revisions:
+    """The revisions of these."""
+    return definitions[0].revision if len(definitions) == 1 else tuple([d.revision for d in definitions])
 
 
 def _targets(definitions: tuple[Pipeline, ...], name: str, settings: str) -> str:

@@ -6,14 +6,17 @@ A time-out is never a failure: the effect waits and is tried again, and people a
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol, runtime_checkable
 
 from bot.deployers import Deployers
-from bot.engine import Engine
+from bot.engine import TOGETHER, Engine
 from bot.outbox import Again, Claimed, Delivered, Done
-from core.errors import ArtifactMissing, PermanentError, TransientError
+from bot.shelf import Looks, Watched
+from core.errors import AndonError, ArtifactMissing, PermanentError, TransientError
 from core.ports import Deployer, DeploymentRef, DeploymentRequest, DeploymentStatus, Outcome, RunningVersion
 from core.releases.effects import CancelDeployment, FollowDeployment, ObserveTarget, StartDeployment
 from core.releases.events import (
@@ -27,6 +30,8 @@ from core.releases.events import (
     RunningVersionObserved,
 )
 from core.releases.state import Deployment, PipelineState
+
+log = logging.getLogger("andon.app")
 
 POLL = timedelta(seconds=1)
 LONG_POLL_SECONDS = 5.0
@@ -149,9 +154,31 @@ class Deployments:
         await self.look(claimed.pipeline_id, effect.target, effect.deployer, effect.deployer_settings)
         return Done()
 
+    async def look_at_all(self) -> None:
+        """Compare what runs with what is recorded, wherever nothing is in flight [27]."""
+        for at, (pipeline, looks) in enumerate(self._engine.pipelines().looks()):
+            if at % TOGETHER == TOGETHER - 1:
+                await asyncio.sleep(0)
+            for look in looks:
+                for watched in look.targets:
+                    try:
+                        await self._look_at(pipeline, look, watched)
+                    except AndonError as error:
+                        log.warning("It cannot be seen what %s of %s runs: %s", watched.target, pipeline, error.message)
+
+    async def _look_at(self, pipeline: str, look: Looks, watched: Watched) -> None:
+        """Nearly all targets are as they were, each minute: no state is unpacked to see that."""
+        known = self._deployers.known(pipeline, look.revisions, look.deployer, look.settings)
+        deployer = known or self._deployer(pipeline, look.deployer, look.settings)
+        seen = await deployer.running_version(watched.target)
+        if watched.is_odd or seen.is_mixed or seen.digest != watched.digest:
+            await self._note(pipeline, watched.target, seen)
+
     async def look(self, pipeline: str, target: str, deployer: str, settings: str) -> None:
         """Report what a target really runs [27]."""
-        seen = await self._deployer(pipeline, deployer, settings).running_version(target)
+        await self._note(pipeline, target, await self._deployer(pipeline, deployer, settings).running_version(target))
+
+    async def _note(self, pipeline: str, target: str, seen: RunningVersion) -> None:
         if self._is_as_recorded(pipeline, target, seen):
             return
         event = RunningVersionObserved(

@@ -1,8 +1,8 @@
 """The engine: everything that happens to pipelines is decided here, in order, and is on disk before it is answered.
 
-States live decoded in memory and are replaced only after the commit that wrote them. The writing thread works on a
-book of its own (`book.py`); what is committed is published to the loop, where everybody else reads. How pieces share a
-commit is `writer.py`'s trade.
+States live in memory and are replaced only after the commit that wrote them. The writing thread works on a book of its
+own (`book.py`); what is committed is published to the loop, where everybody else reads it (`shelf.py`). How pieces
+share a commit is `writer.py`'s trade.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from types import MappingProxyType
 from typing import Protocol, TypeVar
 
-from bot.book import ActAnswer, Answer, Book, Known, Line, Refused, Rules, UnknownPipeline
+from bot.book import ActAnswer, Answer, Book, Line, Refused, Rules, UnknownPipeline
 from bot.clock import Clock
+from bot.shelf import Known, Shelf
 from bot.writer import Writer
 from core.errors import AndonError
 from core.releases.events import Event, WorldChanged
 from core.releases.freezing import OrganisationCommand
-from core.releases.state import PipelineState
+from core.releases.pipeline import Pipeline
 from core.releases.world import Outage, World
 from storage.history import HistoryLine
-from storage.journal import Loaded, Store, Transaction
+from storage.journal import PART, Loaded, Store, Transaction
 from storage.lanes import Birth, Born
 
 __all__ = ["Answer", "Engine", "HistoryLine", "Rules", "UnknownPipeline", "no_checkpoint"]
@@ -41,6 +41,15 @@ TIDY_EVERY = 2.0
 WAKE_LEASE = timedelta(seconds=30)
 """After which a wake that another replica claimed is anybody's again."""
 LOOK_AGAIN_AFTER = timedelta(seconds=1)
+
+
+TOGETHER = 64
+"""Pipelines that are told something at once, where all of them are: what people ask meanwhile goes in between."""
+
+
+def parts(names: Sequence[str]) -> Sequence[Sequence[str]]:
+    """These, so many at a time."""
+    return [names[place : place + TOGETHER] for place in range(0, len(names), TOGETHER)]
 
 
 def no_checkpoint(_name: str) -> None:
@@ -82,17 +91,14 @@ class Engine:
         self.wakes_changed = asyncio.Event()
         """Set when a pipeline wants to be woken earlier than any before; whoever wakes clears it."""
         self._store = store
-        self._book = Book(rules, clock, self._publish, self._birth, is_shared=not store.is_exclusive)
+        self._shelf = Shelf(store.codec.another())
+        self._book = Book(rules, clock, self._publish, self._birth, self._shelf, is_shared=not store.is_exclusive)
         self._writer = Writer(store, self._book, checkpoint, self._ended)
         self._readers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="andon-reader")
         self._shared = store.shared
         self._replica = replica if store.shared is None else store.shared.replica
-        self._versions: dict[str, int] = {}
         self._longest_gap = longest_gap
-        self.definitions_changed = 0
-        """Counts the changes of definitions, for whoever keeps something made of them."""
         self._tidy_at = 0.0
-        self._states: dict[str, PipelineState] = {}
         self._world = World()
         self._wakes = _Wakes()
 
@@ -101,11 +107,26 @@ class Engine:
     async def start(self) -> None:
         """Load what is stored, record an outage if there was one, and take events from now on."""
         self._writer.start()
-        await self._writer.do(self._book.load)
+        await self._writer.do(self._book.reload_world)
+        await self._load()
         if self._store.is_exclusive:
             await self.run(lambda transaction: transaction.outbox.expire(self.now()))
         await self.beat()
         self.look_for_effects()
+
+    async def _load(self) -> None:
+        """Read everything that is stored, in parts: never is more than one of them unpacked at once."""
+        after: str | None = ""
+        while after is not None:
+            after = await self._load_after(after)
+
+    async def _load_after(self, after: str) -> str | None:
+        part = await self.read(lambda transaction: transaction.load_part(after, PART))
+        for pipeline_id, loaded in part.items():
+            self._shelf.put_away(pipeline_id, loaded)
+            if loaded.wake_at is not None:
+                self.remind(pipeline_id, loaded.wake_at)
+        return next(reversed(part), None)
 
     async def close(self) -> None:
         """Write what waits and end; the store is closed by whoever opened it."""
@@ -137,9 +158,15 @@ class Engine:
         """What pipelines share, newest committed."""
         return self._world
 
-    def pipelines(self) -> Mapping[str, PipelineState]:
-        """The newest committed states, by id; safe to read on the loop."""
-        return MappingProxyType(self._states)
+    def pipelines(self) -> Shelf:
+        """The newest committed states, by id; safe to read on the loop. Those that wait are unpacked when asked for."""
+        return self._shelf
+
+    def follow_definitions(self, follow: Callable[[Pipeline], None]) -> None:
+        """Have this called, on the loop, with each definition that is in force, and that comes into force."""
+        self._shelf.defined.append(follow)
+        for definition in self._shelf.definitions():
+            follow(definition)
 
     async def history(
         self, pipeline_id: str, *, limit: int = 20, before: int | None = None, release: str = ""
@@ -230,13 +257,13 @@ class Engine:
 
     async def _poke(self, news: WorldChanged) -> None:
         """Tell every pipeline. What changed is on disk: one that cannot look now does so at its next event or wake."""
-        names = tuple(self._states)
-        poked = (self.submit(pipeline_id, news) for pipeline_id in names)
-        for name, came in zip(names, await asyncio.gather(*poked, return_exceptions=True), strict=True):
-            if isinstance(came, AndonError):
-                log.warning("%s did not look at its gates yet: %s", name, came.message)
-            elif isinstance(came, BaseException):
-                raise came
+        for some in parts(tuple(self._shelf)):
+            poked = (self.submit(pipeline_id, news) for pipeline_id in some)
+            for name, came in zip(some, await asyncio.gather(*poked, return_exceptions=True), strict=True):
+                if isinstance(came, AndonError):
+                    log.warning("%s did not look at its gates yet: %s", name, came.message)
+                elif isinstance(came, BaseException):
+                    raise came
 
     # ---- beside other replicas --------------------------------------------------------------------------------------
 
@@ -247,17 +274,17 @@ class Engine:
 
     def version(self, pipeline_id: str) -> int:
         """The version of a pipeline as it can be read here; 0 if it is not known."""
-        return self._versions.get(pipeline_id, 0)
+        return self._shelf.version(pipeline_id)
 
     async def catch_up(self, versions: Mapping[str, int] | None = None, *, is_world: bool = False) -> None:
         """Read what other replicas wrote: pipelines that moved on to these versions (None: whatever did, and all)."""
         if self._shared is None:
             return
-        shared, known = self._shared, dict(self._versions)
+        shared, version = self._shared, self._shelf.version
 
         def look(transaction: Transaction) -> tuple[dict[str, Loaded], World | None]:
             wanted = shared.replicas(transaction).versions() if versions is None else versions
-            behind = {name for name, version in wanted.items() if known.get(name, 0) < version}
+            behind = {name for name, their in wanted.items() if version(name) < their}
             world = transaction.worlds.load(self.now()) if is_world or versions is None else None
             return transaction.load_some(behind) if behind else {}, world
 
@@ -325,16 +352,8 @@ class Engine:
 
     def _publish(self, changed: Mapping[str, Known], world: World, born: Born, lines: Sequence[Line]) -> None:
         """What was committed becomes what everybody reads. Runs on the loop."""
-        new = {key: known.state for key, known in changed.items() if key not in self._states}
-        if new:
-            # Somebody may be walking over the old mapping.
-            self._states = dict(sorted({**self._states, **new}.items()))
         for pipeline_id, known in changed.items():
-            before = self._states.get(pipeline_id)
-            if before is None or before.definition is not known.state.definition or pipeline_id in new:
-                self.definitions_changed += 1
-            self._states[pipeline_id] = known.state
-            self._versions[pipeline_id] = known.head.version
+            self._shelf.put(pipeline_id, known)
             if known.wake_at is None:
                 self._wakes.drop(pipeline_id)
             elif self._wakes.put(pipeline_id, known.wake_at):

@@ -10,11 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from bot.engine import Engine
 from storage.errors import StorageError
-from storage.listening import News
-from storage.shared import Shared
+
+if TYPE_CHECKING:
+    # They bring PostgreSQL's driver: nine megabytes that whoever works on a file does without.
+    from storage.listening import News
+    from storage.shared import Shared
 
 log = logging.getLogger("andon.replicas")
 

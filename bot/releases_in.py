@@ -108,13 +108,11 @@ def _pipeline(engine: Engine, service: str) -> PipelineState:
     states = engine.pipelines()
     if service in states:
         return states[service]
-    of_service = [s for s in states.values() if s.definition.service == service]
+    of_service = [named.id for named in states.names() if named.service == service]
     if len(of_service) == 1:
-        return of_service[0]
+        return states[of_service[0]]
     if of_service:
-        raise UnknownService(
-            f"{service} has several pipelines.", mend=f"Name one: {listed((s.id for s in of_service), 'or')}."
-        )
+        raise UnknownService(f"{service} has several pipelines.", mend=f"Name one: {listed(of_service, 'or')}.")
     near = most_like(service, states)
     mend = f"Did you mean {listed(near, 'or')}?" if near else f"There is {listed(sorted(states)) or 'none yet'}."
     raise UnknownService(f"There is no service {service}.", mend=mend)

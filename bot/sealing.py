@@ -1,14 +1,13 @@
-"""Seals what is secret before it is stored, with keys that only the operator has."""
+"""Seals what is secret before it is stored, with keys that only the operator has.
+
+The library is loaded by whoever has keys: it takes seven megabytes, and most have none.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
 from collections.abc import Mapping
-
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from bot.settings import SHORTEST_KEY
 from core.errors import AndonError
@@ -25,6 +24,8 @@ class Seal:
     """
 
     def __init__(self, keys: str) -> None:
+        from cryptography.fernet import Fernet, MultiFernet
+
         each = [key.strip() for key in keys.split(",")]
         if any(len(key) < SHORTEST_KEY for key in each):
             raise ValueError(f"a key has at least {SHORTEST_KEY} characters")
@@ -36,6 +37,8 @@ class Seal:
 
     def open(self, sealed: bytes) -> dict[str, str]:
         """Return what was sealed; raises `CannotOpen`."""
+        from cryptography.fernet import InvalidToken
+
         try:
             found: dict[str, str] = json.loads(self._fernet.decrypt(sealed))
         except InvalidToken:
@@ -44,5 +47,8 @@ class Seal:
 
 
 def _derived(key: str) -> bytes:
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
     derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"andon: what is stored sealed")
     return base64.urlsafe_b64encode(derived.derive(key.encode()))

@@ -122,7 +122,8 @@ class SelfService:
         """Bring lines that teams applied up to what the company asks for by now; returns sentences about them."""
         sentences = []
         states = self._engine.pipelines()
-        short = [id_ for id_, s in states.items() if id_ not in self._by_file and falls_short(s.definition, policy)]
+        ours = (named.id for named in states.names() if named.id not in self._by_file)
+        short = [id_ for id_ in ours if falls_short(states[id_].definition, policy)]
         for id_ in short:
             revisions = await self.revisions(id_)
             text = next((r.text for r in revisions if r.revision == states[id_].definition.revision), "")

@@ -9,6 +9,7 @@ from commands import mrkdwn
 from commands.desk import Floor
 from commands.standing import standing
 from core.releases.approvals import eligible
+from core.releases.roster import figures
 from core.releases.state import PipelineState
 
 SERVICES_SHOWN: Final = 20
@@ -36,7 +37,9 @@ def home(floor: Floor, person: str) -> dict[str, Any]:
 
 def _waiting(floor: Floor, person: str) -> Iterable[str]:
     world, now = floor.world, floor.now()
-    for id_, state in sorted(floor.pipelines().items()):
+    pipelines = floor.pipelines()
+    for id_ in sorted(id_ for id_, going_on in figures(pipelines) if going_on.approvals or going_on.pages):
+        state = pipelines[id_]
         for request in state.approvals:
             voted = {vote.by.id for vote in request.votes}
             release = state.release(request.release)

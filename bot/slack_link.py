@@ -221,7 +221,7 @@ class SlackLink:
         if self._tokens is not None:
             self._tokens.follow(client, reader)
         channels = Channels(reader)
-        wanted = {s.definition.channel for s in engine.pipelines().values() if s.definition.channel}
+        wanted = {named.channel for named in engine.pipelines().names() if named.channel}
         found = await look_around(reader, channels, wanted=wanted)
         for sentence in (f"Connected to the Slack workspace {found.identity.team}.", *found.sentences):
             self._say(sentence)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import UTC, timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from bot.engine import Engine
+from bot.engine import Engine, parts
 from core.errors import AndonError
 from core.releases.events import TimePassed
 
@@ -95,7 +95,10 @@ class Ticker:
 
         What is due is woken by one replica, the one that claims it.
         """
-        names = tuple(pipelines)
+        for some in parts(tuple(pipelines)):
+            await self._wake(some, whether_due_or_not=whether_due_or_not)
+
+    async def _wake(self, names: Sequence[str], *, whether_due_or_not: bool) -> None:
         try:
             await self.beat()
             if not whether_due_or_not:
@@ -111,6 +114,6 @@ class Ticker:
             log.error("%s could not be woken", name, exc_info=outcome)
         self._remind(tuple(name for name, _ in failed))
 
-    def _remind(self, names: tuple[str, ...]) -> None:
+    def _remind(self, names: Iterable[str]) -> None:
         for name in names:
             self._engine.remind(name, self._engine.now() + TRY_AGAIN_AFTER)

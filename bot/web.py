@@ -24,6 +24,7 @@ from bot.outbox import Outbox
 from bot.releases_in import Announcement, UnknownService, announce
 from bot.sources_in import NoSuchSource, SourcesIn
 from commands.desk import Ask, Desk
+from commands.pieces import unhurried
 from commands.words import heard_in_shell
 from core.errors import CommandRefused, NotAuthentic, PermanentError, TransientError
 from core.releases.world import Actor, Via
@@ -99,12 +100,12 @@ class WebFace:
     async def metrics(self, request: web.Request) -> web.Response:
         """Figures for Prometheus."""
         (await self._bearer(request)).require("read")
-        states = self._engine.pipelines().values()
+        of_each = [figures for _, figures in self._engine.pipelines().figures()]
         figures = {
-            "andon_pipelines": len(states),
-            "andon_live_releases": sum(r.is_live for s in states for r in s.releases),
-            "andon_deployments_in_flight": sum(t.deployment is not None for s in states for t in s.targets),
-            "andon_open_pages": sum(len(s.pages) for s in states),
+            "andon_pipelines": len(of_each),
+            "andon_live_releases": sum(f.live for f in of_each),
+            "andon_deployments_in_flight": sum(f.in_flight for f in of_each),
+            "andon_open_pages": sum(f.pages for f in of_each),
             "andon_buried_effects": len(await self._outbox.buried()),
         }
         lines = [f"# TYPE {name} gauge\n{name} {value}\n" for name, value in figures.items()]
@@ -156,7 +157,7 @@ class WebFace:
                     "stages": [stage.name for stage in s.definition.stages],
                     "revision": s.definition.revision,
                 }
-                for s in self._engine.pipelines().values()
+                async for s in unhurried(self._engine.pipelines())
             }
         )
 

@@ -9,6 +9,7 @@ from commands.dialect import Dialect
 from commands.words import listed, shorten
 from core.releases.likeness import most_like
 from core.releases.pipeline import About, Pipeline
+from core.releases.roster import definitions
 from core.releases.state import PipelineState
 from core.releases.world import World
 
@@ -43,8 +44,7 @@ def owner_of(service: str, pipelines: Mapping[str, PipelineState], world: World,
 
 def _services(pipelines: Mapping[str, PipelineState]) -> dict[str, list[Pipeline]]:
     found: dict[str, list[Pipeline]] = {}
-    for id_ in sorted(pipelines):
-        definition = pipelines[id_].definition
+    for definition in sorted(definitions(pipelines), key=lambda definition: definition.id):
         found.setdefault(definition.service, []).append(definition)
     return found
 

@@ -16,7 +16,7 @@ from commands.catalogue import owner_of, services_of
 from commands.dialect import Dialect, dialect_of
 from commands.grammar import parse
 from commands.intents import Act, ForAll, Freezes, Help, History, Init, Owner, Services, Status, Why
-from commands.pieces import REASON_LENGTH, Context, pipelines_named
+from commands.pieces import REASON_LENGTH, Context, pipelines_named, unhurried
 from commands.standing import standing
 from commands.subjects import EVERYWHERE, Subject, drawn_from
 from commands.words import tidy
@@ -189,7 +189,7 @@ class Desk:
         pipelines, now, world = self._floor.pipelines(), self._floor.now(), self._floor.world
         match intent:
             case Status(subject=""):
-                states = [pipelines[id_] for id_ in sorted(pipelines)]
+                states = [state async for state in unhurried(pipelines)]
                 text, facts = status_of_all(states, world, now, d)
                 return Reply(text, is_public=False, facts=facts)
             case Status(subject=subject):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -14,6 +15,7 @@ from core.releases.calendar import instant
 from core.releases.calendar_parts import is_zone, nearest_zone
 from core.releases.freezing import Covered, FreezeRequested, UnfreezeRequested
 from core.releases.likeness import most_like
+from core.releases.roster import names
 from core.releases.state import PipelineState
 
 _ZONE = r"(?:\s?(?P<zone>Z|UTC|[A-Za-z]+(?:/[A-Za-z0-9_+-]+)+))?"
@@ -67,7 +69,7 @@ def unfreeze(h: Hearing) -> Intent:
 
 def _subject(h: Hearing) -> tuple[str, str]:
     """A service or a team by name; both empty for everything."""
-    teams = sorted({state.definition.team for state in h.pipelines.values()})
+    teams = sorted({named.team for named in names(h.pipelines)})
     if h.words.take_keyword("everything", "all"):
         return "", ""
     if h.words.next.casefold() == "team":
@@ -88,8 +90,8 @@ def _subject(h: Hearing) -> tuple[str, str]:
 def _unknown(h: Hearing, teams: list[str]) -> UsageError:
     if not h.words:
         return UsageError("What? A service, a team, or everything.", mend=h.form.right_form)
-    names = sorted({*teams, *(state.definition.service for state in h.pipelines.values()), "everything"})
-    near = most_like(h.words.next, names)
+    known = sorted({*teams, *(named.service for named in names(h.pipelines)), "everything"})
+    near = most_like(h.words.next, known)
     offer = f" Did you mean {listed(near, 'or')}?" if near else ""
     message = f"There is no service or team “{shorten(h.words.next)}”.{offer}"
     return UsageError(message, mend=h.form.right_form)
@@ -97,19 +99,20 @@ def _unknown(h: Hearing, teams: list[str]) -> UsageError:
 
 def _take_place(h: Hearing, service: str, team: str) -> str:
     """A stage or group of what is covered."""
-    covered: list[PipelineState] = list(h.pipelines.values())
+    covered: Iterable[PipelineState] = h.pipelines.values()
     if service:
-        covered = list(pipelines_named(service, h.pipelines))
+        covered = pipelines_named(service, h.pipelines)
     elif team:
-        covered = [state for state in covered if state.definition.team == team]
-    stages = [stage for state in covered for stage in state.definition.stages]
-    names = list(dict.fromkeys([s.name for s in stages] + [s.group for s in stages if s.group]))
-    if place := h.words.take_name(names):
+        covered = (h.pipelines[named.id] for named in names(h.pipelines) if named.team == team)
+    # One state after the other, and nothing of it but the names of its places: there may be thousands.
+    stages = list(dict.fromkeys((stage.name, stage.group) for state in covered for stage in state.definition.stages))
+    places = list(dict.fromkeys([name for name, _ in stages] + [group for _, group in stages if group]))
+    if place := h.words.take_name(places):
         return place
     if not h.words:
-        raise UsageError(f"In which stage or group? There is {listed(names, most=12)}.", mend=h.form.right_form)
+        raise UsageError(f"In which stage or group? There is {listed(places, most=12)}.", mend=h.form.right_form)
     what = service or team or "Everything"
-    error = unknown("stage or group", h.words.next, most_like(h.words.next, names), listed(names, most=12), what)
+    error = unknown("stage or group", h.words.next, most_like(h.words.next, places), listed(places, most=12), what)
     error.mend += " If “in” begins your reason, put the reason in quotes."
     raise error
 

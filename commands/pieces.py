@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -11,11 +12,14 @@ from commands.intents import Intent
 from commands.words import KEYWORDS, Words, listed, shorten
 from core.errors import UsageError
 from core.releases.likeness import most_like
+from core.releases.roster import Roster, names
 from core.releases.state import PipelineState
 from core.releases.world import Actor
 
 REASON_LENGTH = 300
 LONGEST_PAUSE = timedelta(days=90)
+AT_A_TIME = 32
+"""Pipelines that are looked at before others have their turn."""
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 """Where nobody says what time it is."""
 
@@ -61,18 +65,18 @@ class Hearing:
 
 def subjects(pipelines: Mapping[str, PipelineState]) -> dict[str, str]:
     """What may be typed for a service or pipeline, and its proper name; a channel stands for what it is about."""
-    names: dict[str, str] = {}
-    for state in pipelines.values():
-        channel = f"#{state.definition.channel.lstrip('#')}"
+    found: dict[str, str] = {}
+    known = list(names(pipelines))
+    for named in known:
+        channel = f"#{named.channel.lstrip('#')}"
         # A channel that several services share stands for none of them.
-        is_shared = names.get(channel, state.definition.service) != state.definition.service
-        names[channel] = "" if is_shared else state.definition.service
-    names = {channel: service for channel, service in names.items() if service}
-    for id_, state in pipelines.items():
-        service = state.definition.service
-        names[f"#{service}"] = names[service] = service
-        names[f"#{id_}"] = names[id_] = id_
-    return names
+        is_shared = found.get(channel, named.service) != named.service
+        found[channel] = "" if is_shared else named.service
+    found = {channel: service for channel, service in found.items() if service}
+    for named in known:
+        found[f"#{named.service}"] = found[named.service] = named.service
+        found[f"#{named.id}"] = found[named.id] = named.id
+    return found
 
 
 def pipelines_named(subject: str, pipelines: Mapping[str, PipelineState]) -> tuple[PipelineState, ...]:
@@ -82,6 +86,15 @@ def pipelines_named(subject: str, pipelines: Mapping[str, PipelineState]) -> tup
     # An id is `service` or `service/pipeline`. Comparing ids is a tenth of the work of looking into every state.
     further = f"{subject}/"
     return tuple(pipelines[id_] for id_ in sorted(i for i in pipelines if i == subject or i.startswith(further)))
+
+
+async def unhurried(pipelines: Mapping[str, PipelineState]) -> AsyncIterator[PipelineState]:
+    """Every state by id, letting others have their turn: thousands may have to be unpacked."""
+    states = pipelines.items()
+    for at, (_, state) in enumerate(states if isinstance(pipelines, Roster) else sorted(states)):
+        if at % AT_A_TIME == AT_A_TIME - 1:
+            await asyncio.sleep(0)
+        yield state
 
 
 def take_subject(h: Hearing) -> str:
@@ -118,8 +131,8 @@ def take_named(h: Hearing) -> str:
     if word in h.pipelines and word not in KEYWORDS:
         # What most people type; building all that may be typed takes long where there are thousands.
         return h.words.take()
-    names = subjects(h.pipelines)
-    return names.get(h.words.take_name(names), "")
+    known = subjects(h.pipelines)
+    return known.get(h.words.take_name(known), "")
 
 
 def _no_such_service(h: Hearing) -> UsageError:

@@ -51,7 +51,7 @@ Written = dict[str, tuple[object, str, Texts]]
 """The fields of a state, by name: what each held, its text, and that of its parts."""
 NOTHING: Written = {}
 NO_TEXTS: Texts = {}
-MOST_WRITTEN = 512
+MOST_WRITTEN = 256
 """Pipelines whose last text is remembered; from one event to the next most parts of a state are the same."""
 
 
@@ -78,6 +78,14 @@ class Codec:
         self._written[state.id] = written
         revisions = json.dumps([p.revision for p in state.pinned]) if state.pinned else "[]"
         return f'{{"pinned":{revisions},{",".join([text for _, text, _ in written.values()])}}}'
+
+    def forget(self, pipeline_id: str) -> None:
+        """Remember no text of this pipeline: it is not written again soon."""
+        self._written.pop(pipeline_id, None)
+
+    def another(self) -> Codec:
+        """One that reads and writes alike, for another thread: what a codec remembers is not shared."""
+        return Codec(self.schema, self._upcasters)
 
     def decode_state(
         self, text: str, schema: int, definition_revision: str, definitions: Mapping[str, Pipeline]

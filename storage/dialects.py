@@ -106,7 +106,7 @@ def _prepare_sqlite(engine: Engine, *, begin: str, query_only: bool) -> None:
     event.listen(engine, "begin", begun)
 
 
-CACHE_KIB = 16_384
+CACHE_KIB = 4_096
 LOG_PAGES_MOST = 16_000
 """Pages of 4 kB in SQLite's log before the writer itself stops to copy them back."""
 

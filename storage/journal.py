@@ -11,12 +11,12 @@ import contextlib
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import ColumnElement, Connection, Engine, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from storage.shared import Shared
 
 
+PART = 64
+"""Pipelines that are read at once where all of them are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A pipeline as it is stored."""
@@ -47,6 +51,8 @@ class Loaded:
     state: PipelineState
     head: Head
     wake_at: datetime | None
+    text: str = field(default="", compare=False)
+    """The state as it is stored; empty where this version would write it in another way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,30 +132,35 @@ class Transaction:
 
     def load(self, pipeline_id: str) -> Loaded | None:
         """One pipeline, or None if there is none of this name."""
-        return next(iter(self._load((pipeline_id,))), (None, None))[1]
+        return next(iter(self._load(pipelines.c.id == pipeline_id)), (None, None))[1]
 
     def load_all(self) -> dict[str, Loaded]:
         """Every pipeline, by id."""
-        return dict(self._load(None))
+        found: dict[str, Loaded] = {}
+        while part := self.load_part(next(reversed(found), ""), PART):
+            found |= part
+        return found
 
     def load_some(self, names: Collection[str]) -> dict[str, Loaded]:
         """Of these pipelines the ones that are there, by id."""
-        return dict(self._load(names))
+        return dict(self._load(pipelines.c.id.in_(names)))
 
-    def _load(self, only: Collection[str] | None) -> Iterator[tuple[str, Loaded]]:
+    def load_part(self, after: str, most: int) -> dict[str, Loaded]:
+        """Up to so many pipelines, those whose ids follow this one in the order of the database."""
+        return dict(self._load(pipelines.c.id > after, most))
+
+    def _load(self, which: ColumnElement[bool], most: int | None = None) -> Iterator[tuple[str, Loaded]]:
         connection = self.connection
-        bodies = select(definitions)
-        rows = select(pipelines).order_by(pipelines.c.id)
-        if only is not None:
-            bodies = bodies.where(definitions.c.pipeline_id.in_(only))
-            rows = rows.where(pipelines.c.id.in_(only))
+        rows = select(pipelines).where(which).order_by(pipelines.c.id).limit(most)
         # Definitions after the rows that name them: another replica may be writing in between.
         found = connection.execute(rows).all()
+        bodies = select(definitions).where(definitions.c.pipeline_id.in_([row.id for row in found]))
         texts = {(d.pipeline_id, d.revision): (d.body, d.schema) for d in connection.execute(bodies)}
         for row in found:
             known = StoredDefinitions(self.codec, row.id, texts)
             state = self.codec.decode_state(row.state, row.schema, row.definition_revision, known)
-            yield row.id, Loaded(state, Head(row.version, row.chain), from_number_or_none(row.wake_at))
+            text = row.state if row.schema == self.codec.schema else ""
+            yield row.id, Loaded(state, Head(row.version, row.chain), from_number_or_none(row.wake_at), text)
 
     def due(self, now: datetime) -> Sequence[str]:
         """The pipelines that want to be woken by now, earliest first."""

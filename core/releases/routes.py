@@ -2,64 +2,81 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
+from sys import intern
 
 from core.ports import AlarmReport
 from core.releases.alarms import Routed, implicit_event, meant_event
-from core.releases.pipeline import Alarm, Pipeline
+from core.releases.pipeline import SERVICE, Alarm, Pipeline
 
-Place = tuple[int, int]
-"""A pipeline's number, and that of one of its alarms."""
+Place = tuple[str, int]
+"""A pipeline, and the number of one of its alarms."""
 Label = tuple[str, str, str]
 """The source of an alarm, and a label with its value that it asks for."""
 
 
 class Routes:
-    """Made once of the definitions in force; immutable."""
+    """The alarms of the definitions in force; `put` takes each of them in, in place of the one before."""
 
-    def __init__(self, definitions: Iterable[Pipeline]) -> None:
-        self._pipelines = tuple(definitions)
-        self._by_id = {pipeline.id: number for number, pipeline in enumerate(self._pipelines)}
-        self._by_service: dict[str, list[int]] = {}
-        self._by_label: dict[Label, list[Place]] = {}
-        for number, pipeline in enumerate(self._pipelines):
-            for name in dict.fromkeys((pipeline.service, pipeline.id)):
-                self._by_service.setdefault(name, []).append(number)
-        # An alarm asks for all of its labels, so it is found by any; by the rarest, fewest are looked at in vain.
-        how_many = Counter(label for _, alarm in self._alarms() for labels in _asked(alarm) for label in labels)
-        for place, alarm in self._alarms():
+    def __init__(self, definition_of: Callable[[str], Pipeline]) -> None:
+        """`definition_of` finds a definition in force by id; asked only for what a report names."""
+        self._definition_of = definition_of
+        self._alarms: dict[str, tuple[Alarm, ...]] = {}
+        self._services: dict[str, str] = {}
+        self._by_service: dict[str, tuple[str, ...]] = {}
+        self._by_label: dict[Label, dict[Place, None]] = {}
+        self._labels: dict[str, tuple[Label, ...]] = {}
+
+    def put(self, definition: Pipeline) -> None:
+        """From now on this is in force."""
+        id_ = intern(definition.id)
+        if id_ in self._services:
+            self._drop(id_)
+        self._services[id_] = intern(definition.service)
+        for name in {definition.service, id_}:
+            self._by_service[name] = (*self._by_service.get(name, ()), id_)
+        if not definition.alarms:
+            return
+        alarms = self._alarms[id_] = tuple([_shared(alarm) for alarm in definition.alarms])
+        found: list[Label] = []
+        for at, alarm in enumerate(alarms):
             for labels in _asked(alarm):
-                self._by_label.setdefault(min(labels, key=how_many.__getitem__), []).append(place)
+                # An alarm asks for all of its labels, so it is found by any; by the rarest, few are looked at in vain.
+                rarest = min(labels, key=lambda label: len(self._by_label.get(label, ())))
+                self._by_label.setdefault(rarest, {})[id_, at] = None
+                found.append(rarest)
+        self._labels[id_] = tuple(found)
+
+    def _drop(self, id_: str) -> None:
+        for name in {self._services.pop(id_), id_}:
+            self._by_service[name] = tuple(other for other in self._by_service[name] if other != id_)
+        filed = [(id_, at) for at in range(len(self._alarms.pop(id_, ())))]
+        for label in self._labels.pop(id_, ()):
+            for place in filed:
+                self._by_label[label].pop(place, None)
 
     def route(self, report: AlarmReport, now: datetime) -> tuple[Routed, ...]:
         """The events a report means; empty if it matches no pipeline: it is kept, shown, and acts on nothing [8]."""
         named = self._named(report)
         places = {place for label in report.labels.items() for place in self._by_label.get((report.source, *label), ())}
-        places |= {(number, at) for number in named for at in range(len(self._pipelines[number].alarms))}
+        places |= {(id_, at) for id_ in named for at in range(len(self._alarms.get(id_, ())))}
         routed: list[Routed] = []
-        for number, at in sorted(places):
-            pipeline = self._pipelines[number]
-            alarm = pipeline.alarms[at]
+        for id_, at in sorted(places):
+            alarm = self._alarms[id_][at]
             if alarm.source == report.source:
-                event = meant_event(report, alarm, now, is_named=number in named)
-                routed += [Routed(pipeline.id, event)] if event is not None else []
+                event = meant_event(report, alarm, now, is_named=id_ in named)
+                routed += [Routed(id_, event)] if event is not None else []
         if routed:
             return tuple(routed)
-        pipelines = [self._pipelines[number] for number in named]
-        return tuple(Routed(pipeline.id, implicit_event(report, pipeline, now)) for pipeline in pipelines)
+        return tuple(Routed(id_, implicit_event(report, self._definition_of(id_), now)) for id_ in named)
 
-    def _alarms(self) -> Iterator[tuple[Place, Alarm]]:
-        for number, pipeline in enumerate(self._pipelines):
-            for at, alarm in enumerate(pipeline.alarms):
-                yield (number, at), alarm
-
-    def _named(self, report: AlarmReport) -> list[int]:
+    def _named(self, report: AlarmReport) -> list[str]:
         """The pipelines that the labels `pipeline` or `service` of a report name, in order."""
         service, name = report.labels.get("service", ""), report.labels.get("pipeline", "")
-        exactly = {self._by_id[id_] for id_ in (name, f"{service}/{name}") if name and id_ in self._by_id}
-        return sorted(exactly) or (self._by_service.get(service, []) if service else [])
+        exactly = {id_ for id_ in (name, f"{service}/{name}") if name and id_ in self._services}
+        return sorted(exactly or (self._by_service.get(service, ()) if service else ()))
 
 
 def _asked(alarm: Alarm) -> Iterator[list[Label]]:
@@ -68,3 +85,26 @@ def _asked(alarm: Alarm) -> Iterator[list[Label]]:
         labels = [(alarm.source, label, value) for label, value in wanted]
         if labels:
             yield labels
+
+
+def _shared(alarm: Alarm) -> Alarm:
+    """The alarm with words that exist once for all alarms: there are thousands, and most of them say the same."""
+    return replace(
+        alarm,
+        name=intern(alarm.name),
+        source=intern(alarm.source),
+        settings=intern(alarm.settings),
+        runbook=intern(alarm.runbook),
+        dashboard=intern(alarm.dashboard),
+        scope=SERVICE if alarm.scope == SERVICE else alarm.scope,
+        match=tuple([(intern(label), intern(value)) for label, value in alarm.match]),
+        heartbeat=tuple([(intern(label), intern(value)) for label, value in alarm.heartbeat]),
+    )
+
+
+def routes_of(*definitions: Pipeline) -> Routes:
+    """The routes of these definitions and no others."""
+    found = Routes({definition.id: definition for definition in definitions}.__getitem__)
+    for definition in definitions:
+        found.put(definition)
+    return found

@@ -29,7 +29,7 @@ from core.releases.alarms import (
 )
 from core.releases.events import AlarmReported, HeartbeatHeard
 from core.releases.pipeline import SERVICE, Alarm, Pipeline, Scope, ScopeKind, Stage, Target
-from core.releases.routes import Routes
+from core.releases.routes import routes_of
 from core.releases.state import AlarmReading, PipelineState
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -38,7 +38,7 @@ WATCHDOG = (("alertname", "Watchdog"), ("cluster", "eu"))
 
 
 def route(report: AlarmReport, pipelines: Iterable[Pipeline], now: datetime) -> tuple[Routed, ...]:
-    return Routes(pipelines).route(report, now)
+    return routes_of(*pipelines).route(report, now)
 
 
 def at(minutes: float) -> datetime:
@@ -476,9 +476,9 @@ def test_one_report_may_speak_to_several_pipelines_and_alarms():
         NOON,
     )
     assert [(r.pipeline_id, r.event.alarm) for r in routed] == [
+        ("cart", "errors"),
         ("checkout", "errors"),
         ("checkout", "errors too"),
-        ("cart", "errors"),
     ]
 
 

@@ -18,7 +18,7 @@ from core.ports import AlarmReport, AlarmState
 from core.releases.alarms import alarm_state, applied
 from core.releases.events import AlarmReported, HeartbeatHeard
 from core.releases.pipeline import Alarm, Pipeline, Stage, Target
-from core.releases.routes import Routes
+from core.releases.routes import routes_of
 from core.releases.state import AlarmReading, PipelineState
 from integrations.alertmanager import Alertmanager
 
@@ -138,7 +138,7 @@ def followed(reports: Sequence[AlarmReport]) -> PipelineState:
     heartbeats: dict[str, datetime] = {}
     now = datetime.now(UTC)
     for report in reports:
-        for to in Routes([CHECKOUT]).route(report, now):
+        for to in routes_of(CHECKOUT).route(report, now):
             match to.event:
                 case HeartbeatHeard(alarm=name, at=at):
                     heartbeats[name] = at
