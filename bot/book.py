@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any, Protocol, get_args
 
 from bot.clock import Clock
-from bot.shelf import MOST_IN_USE, Known, Shelf
+from bot.shelf import Known, Shelf
 from bot.writer import Publish
 from core.errors import AndonError, CommandRefused
 from core.releases.effects import Effect, Tell
@@ -109,15 +109,13 @@ class Book:
         shelf: Shelf,
         *,
         is_shared: bool = False,
-        most_known: int = MOST_IN_USE,
     ) -> None:
         """`birth` is asked on the writing thread: whether this process delivers, and how much it can take on.
 
-        `is_shared`: other replicas write to the same database. `most_known`: so many pipelines are remembered here.
+        `is_shared`: other replicas write to the same database.
         """
         self.birth = birth
         self._shelf = shelf
-        self._most_known = most_known
         self._is_shared = is_shared
         self._rules = rules
         self._clock = clock
@@ -188,7 +186,7 @@ class Book:
 
     def _forget_old(self) -> None:
         """Keep what was worked on last, and what the loop has not put on the shelf yet."""
-        for pipeline_id in tuple(islice(self._committed, max(0, len(self._committed) - self._most_known))):
+        for pipeline_id in tuple(islice(self._committed, max(0, len(self._committed) - self._shelf.most_in_use))):
             if self._shelf.version(pipeline_id) >= self._committed[pipeline_id].head.version:
                 del self._committed[pipeline_id]
 

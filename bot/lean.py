@@ -1,11 +1,13 @@
 """What a long-lived process does once so that it answers evenly: quick log lines, short turns of threads, no collector.
 
-All are settings of Python, not of Andon. A full collection walks every object there is: with thousands of pipelines in
-memory that is tens of milliseconds in which nobody is answered.
+All are settings of Python, not of Andon. A full collection walks every object there is: with thousands of pipelines
+in memory that is tens of milliseconds in which nobody is answered.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 import logging
 import sys
@@ -43,3 +45,9 @@ def rest_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG, 20, 50)
+
+
+def give_back() -> None:
+    """Give the system what was needed at the start only, where its C library can."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -26,8 +26,12 @@ from core.releases.state import PipelineState
 from storage.codec import Codec
 from storage.journal import Head, Loaded
 
-MOST_IN_USE: Final = 256
-"""Pipelines that are kept as they are."""
+FEW: Final = 2_000
+"""Pipelines of which none is packed that was used once: they fit in memory as they are."""
+IN_USE: Final = 128
+"""Of more than that, so many are kept as they are."""
+EACH_TIME: Final = 4
+"""Packed at once, where there are too many: nobody waits for hundreds."""
 WINDOW: Final = 32_000
 """Bytes that compression looks back."""
 
@@ -64,7 +68,10 @@ class Looks:
 class _Definition:
     """A definition, packed."""
 
-    named: Named
+    id: str
+    service: str
+    team: str
+    channel: str
     revision: str
     has_canary: bool
     body: bytes
@@ -86,10 +93,11 @@ class _Packed:
 class Shelf(Mapping[str, PipelineState]):
     """All states by id, decoded when asked for. A `Roster`."""
 
-    def __init__(self, codec: Codec, *, most_in_use: int = MOST_IN_USE) -> None:
+    def __init__(self, codec: Codec, *, few: int = FEW, in_use: int = IN_USE) -> None:
         """`codec` is this one's own: it remembers what it wrote, and is used on the loop only."""
         self._codec = codec
-        self._most_in_use = most_in_use
+        self._few = few
+        self._most_of_many = in_use
         self._in_use: OrderedDict[str, Known] = OrderedDict()
         self._packed: dict[str, _Packed | None] = {}
         """Every pipeline; None where it was never packed. What is in use may be packed in an older version."""
@@ -98,6 +106,11 @@ class Shelf(Mapping[str, PipelineState]):
         self._figures: dict[Figures, Figures] = {}
         self.defined: list[Callable[[Pipeline], None]] = []
         """Called with each definition that comes into force, those that were stored first."""
+
+    @property
+    def most_in_use(self) -> int:
+        """How many are kept as they are; on any thread."""
+        return self._few if len(self._packed) <= self._few else self._most_of_many
 
     # ---- looking up -------------------------------------------------------------------------------------------------
 
@@ -172,7 +185,8 @@ class Shelf(Mapping[str, PipelineState]):
             if known is not None:
                 yield Named.of(known.state.definition)
             elif packed is not None:
-                yield packed.definition.named
+                d = packed.definition
+                yield Named(d.id, d.service, d.team, d.channel)
 
     def figures(self) -> Iterator[tuple[str, Figures]]:
         """How much is going on in each, by id."""
@@ -238,7 +252,7 @@ class Shelf(Mapping[str, PipelineState]):
         in_use = self._in_use
         in_use[pipeline_id] = known
         in_use.move_to_end(pipeline_id)
-        if len(in_use) > self._most_in_use:
+        for _ in range(min(EACH_TIME, len(in_use) - self.most_in_use)):
             oldest = next(iter(in_use))
             # Packed first: whoever looks on another thread finds it in one place or the other.
             self._pack(oldest, in_use[oldest])
@@ -272,9 +286,10 @@ class Shelf(Mapping[str, PipelineState]):
         known = old.get(definition.revision)
         if known is not None:
             return known
-        named = Named(*map(sys.intern, (definition.id, definition.service, definition.team, definition.channel)))
+        d, intern = definition, sys.intern
         body = self._definitions.pack(self._codec.encode_definition(definition))
-        return _Definition(named, sys.intern(definition.revision), _has_canary(definition), body)
+        words = (intern(d.id), intern(d.service), intern(d.team), intern(d.channel), intern(d.revision))
+        return _Definition(*words, _has_canary(definition), body)
 
     # ---- unpacking, on any thread -----------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from datetime import UTC, timedelta
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from bot.engine import Engine, parts
+from bot.lean import give_back
 from core.errors import AndonError
 from core.releases.events import TimePassed
 
@@ -58,6 +59,7 @@ class Ticker:
         self._scheduler.start()
         try:
             await self.wake(self._engine.pipelines(), whether_due_or_not=True)
+            give_back()
             while self._engine.crash is None:
                 self._engine.wakes_changed.clear()
                 await self.tick()

@@ -96,6 +96,7 @@ def _prepare_sqlite(engine: Engine, *, begin: str, query_only: bool) -> None:
         cursor.execute("PRAGMA foreign_keys = ON")
         if query_only:
             cursor.execute("PRAGMA query_only = ON")
+            cursor.execute(f"PRAGMA cache_size = -{CACHE_KIB // 4}")
         cursor.close()
 
     def begun(connection: Connection) -> None:
@@ -106,7 +107,8 @@ def _prepare_sqlite(engine: Engine, *, begin: str, query_only: bool) -> None:
     event.listen(engine, "begin", begun)
 
 
-CACHE_KIB = 4_096
+CACHE_KIB = 2_048
+"""SQLite's own, beside the one the system has: of a large history nobody needs more than a few pages at once."""
 LOG_PAGES_MOST = 16_000
 """Pages of 4 kB in SQLite's log before the writer itself stops to copy them back."""
 
