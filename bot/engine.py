@@ -26,7 +26,7 @@ from core.releases.freezing import OrganisationCommand
 from core.releases.pipeline import Pipeline
 from core.releases.world import Outage, World
 from storage.history import HistoryLine
-from storage.journal import PART, Loaded, Store, Transaction
+from storage.journal import Loaded, Store, Transaction
 from storage.lanes import Birth, Born
 
 __all__ = ["Answer", "Engine", "HistoryLine", "Rules", "UnknownPipeline", "no_checkpoint"]
@@ -121,7 +121,7 @@ class Engine:
             after = await self._load_after(after)
 
     async def _load_after(self, after: str) -> str | None:
-        part = await self.read(lambda transaction: transaction.load_part(after, PART))
+        part = await self.read(lambda transaction: transaction.load_part(after))
         for pipeline_id, loaded in part.items():
             self._shelf.put_away(pipeline_id, loaded)
             if loaded.wake_at is not None:

@@ -28,6 +28,7 @@ from core.ports import CodeHistory, Ignored, ReleaseReport, ReleaseSource
 from core.releases import sourcing
 from core.releases.events import AnnouncementFailed
 from core.releases.likeness import most_like
+from core.releases.pipeline import Pipeline
 from core.releases.source_parts import Origin
 from core.releases.sourcing import Wanted
 from core.releases.words import listed
@@ -147,7 +148,8 @@ class SourcesIn:
         self._deployers = deployers
         self._sources = dict(sources)
         self._made: dict[str, Origin] = {}
-        self._made_at = -1
+        if self._sources:
+            engine.follow_definitions(self._follow)
         self._registries = registries or NoRegistries()
         self._histories = histories
         self._lease = lease
@@ -193,12 +195,14 @@ class SourcesIn:
         return self._sources[name]
 
     def _origins(self) -> Mapping[str, Origin]:
-        """Where the releases of each pipeline come from; made anew when a definition changed."""
-        if self._made_at != self._engine.definitions_changed:
-            self._made_at = self._engine.definitions_changed
-            defined = {state.id: state.definition.origin for state in self._engine.pipelines().values()}
-            self._made = {name: Origin.read(text) for name, text in defined.items() if text}
-        return self._made
+        """Where the releases of each pipeline come from, by id."""
+        return {name: self._made[name] for name in sorted(self._made)}
+
+    def _follow(self, definition: Pipeline) -> None:
+        """A definition is in force."""
+        self._made.pop(definition.id, None)
+        if definition.origin:
+            self._made[definition.id] = Origin.read(definition.origin)
 
     def _read(self, request: SourceRequest) -> _Read:
         """Understand a request and find who takes what it tells of."""

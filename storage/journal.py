@@ -40,10 +40,6 @@ if TYPE_CHECKING:
     from storage.shared import Shared
 
 
-PART = 64
-"""Pipelines that are read at once where all of them are."""
-
-
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A pipeline as it is stored."""
@@ -137,7 +133,7 @@ class Transaction:
     def load_all(self) -> dict[str, Loaded]:
         """Every pipeline, by id."""
         found: dict[str, Loaded] = {}
-        while part := self.load_part(next(reversed(found), ""), PART):
+        while part := self.load_part(next(reversed(found), "")):
             found |= part
         return found
 
@@ -145,17 +141,16 @@ class Transaction:
         """Of these pipelines the ones that are there, by id."""
         return dict(self._load(pipelines.c.id.in_(names)))
 
-    def load_part(self, after: str, most: int) -> dict[str, Loaded]:
+    def load_part(self, after: str, most: int = 64) -> dict[str, Loaded]:
         """Up to so many pipelines, those whose ids follow this one in the order of the database."""
         return dict(self._load(pipelines.c.id > after, most))
 
     def _load(self, which: ColumnElement[bool], most: int | None = None) -> Iterator[tuple[str, Loaded]]:
-        connection = self.connection
         rows = select(pipelines).where(which).order_by(pipelines.c.id).limit(most)
         # Definitions after the rows that name them: another replica may be writing in between.
-        found = connection.execute(rows).all()
+        found = self.connection.execute(rows).all()
         bodies = select(definitions).where(definitions.c.pipeline_id.in_([row.id for row in found]))
-        texts = {(d.pipeline_id, d.revision): (d.body, d.schema) for d in connection.execute(bodies)}
+        texts = {(d.pipeline_id, d.revision): (d.body, d.schema) for d in self.connection.execute(bodies)}
         for row in found:
             known = StoredDefinitions(self.codec, row.id, texts)
             state = self.codec.decode_state(row.state, row.schema, row.definition_revision, known)
