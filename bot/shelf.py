@@ -24,7 +24,8 @@ from core.releases.pipeline import Pipeline
 from core.releases.roster import Figures, Named
 from core.releases.state import PipelineState
 from storage.codec import Codec
-from storage.journal import Head, Loaded
+from storage.entries import Head
+from storage.journal import Loaded
 
 FEW: Final = 2_000
 """Pipelines of which none is packed that was used once: they fit in memory as they are."""

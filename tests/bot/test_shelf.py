@@ -11,7 +11,8 @@ from core.releases.pipeline import Alarm, Pipeline, Stage, Target
 from core.releases.roster import Figures, Named
 from core.releases.state import Deployment, Installed, OpenPage, PipelineState
 from storage.codec import Codec
-from storage.journal import Head, Loaded
+from storage.entries import Head
+from storage.journal import Loaded
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 WHAT = Installed("shop-1", "1.0.0", "sha256:1", "sha256:1", 1)
