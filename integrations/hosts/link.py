@@ -28,11 +28,15 @@ logging.getLogger("asyncssh").setLevel(logging.WARNING)
 RUNNER = Path(__file__).with_name("runner.sh").read_bytes()
 _RUNNER_NAME = f"runner-{hashlib.sha256(RUNNER).hexdigest()}"
 _INSTALL = (
-    'umask 022; f=$1/.andon/$2; mkdir -p "$1/.andon" && chmod 700 "$1/.andon" && { [ -f "$f" ] || { cat >"$f.$$" && '
+    'umask 022; f=$1/.andon/$2; mkdir -p "$1/.andon" && chmod 700 "$1/.andon" && '
+    '{ { [ -f "$f" ] && cat >/dev/null; } || { cat >"$f.$$" && '
     '[ "runner-$(sha256sum <"$f.$$" | cut -c 1-64)" = "$2" ] && mv -f "$f.$$" "$f"; }; } && exit 0; '
-    'rm -f "$f.$$"; exit 4'
+    'rm -f "$f.$$"; cat >/dev/null; exit 4'
 )
-"""Puts the runner where it is called, whole or not at all; the only script that is sent as a command."""
+"""Puts the runner where it is called, whole or not at all; the only script that is sent as a command.
+
+It reads all it is sent also where that is there already: what ends earlier looks like a connection that broke.
+"""
 
 _REFUSED, _NOT_INSTALLED = 3, 4
 _PIECE = 1 << 18
